@@ -1,0 +1,156 @@
+"""The program inside the sandbox: reads images from its standard input, a socket, and answers with what the models read.
+
+Run by demure.sandbox as `python -m demure.decoder`. It limits itself before the first untrusted byte arrives. Messages are
+a length, a JSON header and a body of plain bytes: the parent must be able to read the answer of a child that was taken over,
+so nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import resource
+import signal
+import socket
+import struct
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from demure.decode import DecodeLimits
+from demure.errors import DemureError, Undecodable
+from demure.inputs import Inputs, Recipe
+from demure.preprocess import Crop, Fidelity, Jpeg, PixelStep, Resize
+
+MAX_HEADER_BYTES = 256 * 1024
+_LENGTH = struct.Struct("!I")
+_STEP_KINDS: dict[str, type[PixelStep]] = {kind.__name__: kind for kind in (Resize, Crop, Jpeg)}
+# What a decoder needs at once, with room for libraries that load late.
+_MAX_OPEN_FILES = 16
+
+Prepare = Callable[[bytes, Recipe], Inputs]
+
+
+def main(prepare_name: str, memory_bytes: int) -> None:
+    """Serve until the parent hangs up."""
+    # A terminal's Ctrl-C and a supervisor's SIGTERM go to the whole group; the parent decides when a decoder stops.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    warnings.simplefilter("ignore")
+    prepare = load(prepare_name)
+    _load_codecs()
+    limit_resources(memory_bytes)
+    with socket.socket(fileno=0) as connection:
+        send(connection, {"ready": True})
+        while (request := receive_header(connection)) is not None:
+            data = bytes(receive_exactly(connection, request["size"]))
+            answer(connection, data, recipe_from_wire(request["recipe"]), prepare)
+
+
+def load(name: str) -> Prepare:
+    """The function that `module:function` names."""
+    module, _, function = name.partition(":")
+    found: Prepare = getattr(importlib.import_module(module), function)
+    return found
+
+
+def _load_codecs() -> None:
+    """Before the limits, so that no image waits for it."""
+    for plugin in ("Jpeg", "Png", "WebP", "Gif", "Bmp", "Tiff", "Avif"):
+        importlib.import_module(f"PIL.{plugin}ImagePlugin")
+
+
+def limit_resources(memory_bytes: int) -> None:
+    for limit, value in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, _MAX_OPEN_FILES),
+    ):
+        resource.setrlimit(limit, (value, value))
+
+
+def limit_processor_time(seconds: float) -> None:
+    """From now on. The parent's clock is stricter; this one also ends a decoder whose parent is gone."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = math.ceil(used.ru_utime + used.ru_stime + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def answer(connection: socket.socket, data: bytes, recipe: Recipe, prepare: Prepare) -> None:
+    limit_processor_time(recipe.limits.timeout_s)
+    try:
+        inputs = prepare(data, recipe)
+    except DemureError as error:
+        # After a failed allocation the heap is in pieces: better a new process than a slow one.
+        retire = isinstance(error.__cause__, MemoryError)
+        send(connection, {"error": error.code, "message": error.message, "retire": retire})
+    except MemoryError:
+        message = "the image needs more memory than a decoder is given"
+        send(connection, {"error": Undecodable.code, "message": message, "retire": True})
+    else:
+        header, body = inputs_to_wire(inputs)
+        send(connection, header, body)
+
+
+# --- The wire ---------------------------------------------------------------------------------------------------------
+
+
+def send(connection: socket.socket, header: dict[str, Any], body: Sequence[bytes | bytearray] = ()) -> None:
+    encoded = json.dumps(header).encode()
+    connection.sendall(_LENGTH.pack(len(encoded)) + encoded)
+    for part in body:
+        connection.sendall(part)
+
+
+def receive_header(connection: socket.socket) -> dict[str, Any] | None:
+    """The next message's header, or None when the other side has hung up. Raises ValueError for nonsense."""
+    first = connection.recv(1)
+    if not first:
+        return None
+    (length,) = _LENGTH.unpack(first + receive_exactly(connection, _LENGTH.size - 1))
+    if length > MAX_HEADER_BYTES:
+        raise ValueError(f"a header of {length} bytes")
+    header = json.loads(bytes(receive_exactly(connection, length)))
+    if not isinstance(header, dict):
+        raise ValueError("a header that is no object")
+    return header
+
+
+def receive_exactly(connection: socket.socket, size: int) -> bytearray:
+    """Raises ConnectionError if the other side hangs up before `size` bytes came."""
+    buffer = bytearray(size)
+    view = memoryview(buffer)
+    while view:
+        received = connection.recv_into(view)
+        if not received:
+            raise ConnectionError("hung up in the middle of a message")
+        view = view[received:]
+    return buffer
+
+
+def recipe_to_wire(recipe: Recipe) -> dict[str, Any]:
+    steps = {name: [[type(s).__name__, asdict(s)] for s in steps] for name, steps in recipe.steps.items()}
+    return {"steps": steps, "fidelity": recipe.fidelity, "limits": asdict(recipe.limits)}
+
+
+def recipe_from_wire(wire: dict[str, Any]) -> Recipe:
+    steps = {
+        name: tuple(_STEP_KINDS[kind](**fields) for kind, fields in steps) for name, steps in wire["steps"].items()
+    }
+    return Recipe(steps, Fidelity(wire["fidelity"]), DecodeLimits(**wire["limits"]))
+
+
+def inputs_to_wire(inputs: Inputs) -> tuple[dict[str, Any], list[bytes | bytearray]]:
+    rows, body = [], []
+    for row in inputs.rows:
+        rows.append({"frame": row.frame, "pixels": {n: [p.width, p.height, p.dtype] for n, p in row.pixels.items()}})
+        body += [p.data for p in row.pixels.values()]
+    return {"media": asdict(inputs.media), "rows": rows}, body
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

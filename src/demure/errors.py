@@ -1,0 +1,125 @@
+"""Every error that demure raises. The code is stable, the message is safe to show to whoever sent the image.
+
+DemureError
+├── SourceError                what was to be read is not there, or is not to be read
+│   ├── SourceNotFound         not_found
+│   ├── EmptyBody              empty_body
+│   └── TooLarge               too_large
+├── ImageError                 the bytes are there, the picture cannot be judged
+│   ├── NotAnImage             not_an_image
+│   ├── UnsupportedFormat      unsupported_format
+│   ├── Undecodable            undecodable
+│   ├── TooManyPixels          too_many_pixels
+│   └── TooManyFrames          too_many_frames
+├── UnknownName                a name that the caller chose is not known here
+│   ├── UnknownModel           unknown_model
+│   └── UnknownPolicy          unknown_policy
+├── Overloaded                 overloaded
+└── SetupError                 the operator's own files or settings; found at start, not by a request
+    ├── InvalidModel           invalid_model
+    ├── DamagedWeights         damaged_weights
+    ├── InvalidPolicy          invalid_policy
+    └── InvalidSetting         invalid_setting
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+class DemureError(Exception):
+    """Base of all. `retryable` says whether the same call may succeed later without a change."""
+
+    code: str
+    retryable = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class SourceError(DemureError):
+    """What was to be read is not there, or is not to be read."""
+
+
+class SourceNotFound(SourceError):
+    code = "not_found"
+
+
+class EmptyBody(SourceError):
+    code = "empty_body"
+
+
+class TooLarge(SourceError):
+    code = "too_large"
+
+
+class ImageError(DemureError):
+    """The bytes are there, but the picture in them cannot be judged."""
+
+
+class NotAnImage(ImageError):
+    code = "not_an_image"
+
+
+class UnsupportedFormat(ImageError):
+    code = "unsupported_format"
+
+
+class Undecodable(ImageError):
+    code = "undecodable"
+
+
+class TooManyPixels(ImageError):
+    code = "too_many_pixels"
+
+
+class TooManyFrames(ImageError):
+    code = "too_many_frames"
+
+
+class UnknownName(DemureError):
+    """A name that the caller chose is not known here; the message lists the known ones."""
+
+
+class UnknownModel(UnknownName):
+    code = "unknown_model"
+
+
+class UnknownPolicy(UnknownName):
+    code = "unknown_policy"
+
+
+class Overloaded(DemureError):
+    code = "overloaded"
+    retryable = True
+
+
+class SetupError(DemureError):
+    """The operator's own files or settings are wrong."""
+
+
+class InvalidModel(SetupError):
+    code = "invalid_model"
+
+
+class DamagedWeights(SetupError):
+    code = "damaged_weights"
+
+
+class InvalidPolicy(SetupError):
+    code = "invalid_policy"
+
+
+class InvalidSetting(SetupError):
+    code = "invalid_setting"
+
+
+def by_code() -> dict[str, type[DemureError]]:
+    """Each code with its class, for errors that crossed a process boundary as text."""
+
+    def leaves(parent: type[DemureError]) -> Iterator[type[DemureError]]:
+        for child in parent.__subclasses__():
+            yield from leaves(child) if child.__subclasses__() else [child]
+
+    return {leaf.code: leaf for leaf in leaves(DemureError)}

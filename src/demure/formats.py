@@ -1,0 +1,166 @@
+"""What is this, by its own bytes? Names, headers and file endings are never believed. Pure; decodes nothing.
+
+Also the two counts that Pillow cannot make without doing the work that the count is there to prevent.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from demure.errors import EmptyBody, NotAnImage, UnsupportedFormat
+
+
+class Format(StrEnum):
+    """The formats that are read, each by its media type."""
+
+    JPEG = "image/jpeg"
+    PNG = "image/png"
+    WEBP = "image/webp"
+    GIF = "image/gif"
+    BMP = "image/bmp"
+    TIFF = "image/tiff"
+    AVIF = "image/avif"
+    HEIC = "image/heic"
+
+
+READ = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC"
+
+_SIGNATURES: tuple[tuple[bytes, Format], ...] = (
+    (rb"\xff\xd8\xff", Format.JPEG),
+    (rb"\x89PNG\r\n\x1a\n", Format.PNG),
+    (rb"RIFF....WEBP", Format.WEBP),
+    (rb"GIF8[79]a", Format.GIF),
+    (rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", Format.BMP),  # the size of a known header follows
+    (rb"II[*+]\0|MM\0[*+]", Format.TIFF),
+)
+
+# Pictures, and what is often taken for one, that are told by name rather than as "not an image".
+_UNREAD: tuple[tuple[bytes, str], ...] = (
+    (rb"\0\0\0\x0cJXL |\xff\x0a", "JPEG XL"),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
+    (rb"II\xbc", "JPEG XR"),
+    (rb"\0\0[\1\2]\0", "ICO"),
+    (rb"8BPS", "Photoshop"),
+    (rb"%PDF", "PDF"),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript"),
+    (rb"gimp xcf", "XCF"),
+    (rb"DDS ", "DDS"),
+    (rb"qoif", "QOI"),
+    (rb"FLIF", "FLIF"),
+    (rb"\x76\x2f\x31\x01", "OpenEXR"),
+    (rb"#\?RADIANCE", "Radiance HDR"),
+    (rb"P[1-7]\s", "PNM"),
+    (rb"icns", "ICNS"),
+    (rb"\x1a\x45\xdf\xa3", "Matroska or WebM video"),
+    (rb"RIFF....AVI ", "AVI video"),
+    (rb"\x1f\x8b", "gzip"),
+    (rb"\s*(<\?xml.{0,1000}?|<!--.{0,1000}?|<!DOCTYPE svg.{0,1000}?)*<svg\b", "SVG"),
+)
+
+# ISO base media files name their kind in the first box; a container brand defers to the compatible ones.
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_CONTAINER_BRANDS = {b"mif1", b"msf1", b"mif2", b"miaf"}
+
+_SIGNATURE_PATTERNS = [(re.compile(p, re.DOTALL), f) for p, f in _SIGNATURES]
+_UNREAD_PATTERNS = [(re.compile(p, re.DOTALL), name) for p, name in _UNREAD]
+
+
+def sniff(data: bytes) -> Format:
+    """Tell the format from the first bytes.
+
+    Raises EmptyBody for no bytes, UnsupportedFormat (with its name) for a known kind that is not read, else NotAnImage.
+    """
+    if not data:
+        raise EmptyBody("there are no bytes; send the image itself")
+    head = data[:4096]
+    for pattern, found in _SIGNATURE_PATTERNS:
+        if pattern.match(head):
+            return found
+    if head[4:8] == b"ftyp":
+        return _sniff_iso_media(head)
+    for pattern, name in _UNREAD_PATTERNS:
+        if pattern.match(head):
+            raise UnsupportedFormat(f"this is {name}; send one of {READ}")
+    raise NotAnImage(f"the bytes are no image that is known here; send one of {READ}")
+
+
+def _sniff_iso_media(head: bytes) -> Format:
+    size = min(int.from_bytes(head[:4]), 256)
+    major, compatible = head[8:12], {head[i : i + 4] for i in range(16, size - 3, 4)}
+    brands = [{major}, compatible] if major in _CONTAINER_BRANDS else [{major}]
+    for candidates in brands:
+        if candidates & _AVIF_BRANDS:
+            return Format.AVIF
+        if candidates & _HEIC_BRANDS:
+            return Format.HEIC
+    if major in _CONTAINER_BRANDS:
+        return Format.HEIC
+    name = "".join(chr(c) if 32 <= c < 127 else "?" for c in major).strip()
+    raise UnsupportedFormat(f"this is an ISO media file of kind {name!r} (a video, mostly); send one of {READ}")
+
+
+def count_gif_frames(data: bytes, limit: int) -> int:
+    """The number of images in a GIF, counted by hopping over blocks, or `limit` + 1 as soon as there are more.
+
+    Source: GIF89a specification, section 20 (Image Descriptor) and 23-26 (extensions). A cut file counts up to its cut.
+    """
+    position = 13 + _colour_table_bytes(data, 10)
+    frames = 0
+    while position < len(data) and frames <= limit:
+        introducer = data[position]
+        if introducer == 0x2C:  # image: descriptor, table, code size, data
+            frames += 1
+            position = _end_of_sub_blocks(data, position + 10 + _colour_table_bytes(data, position + 9) + 1)
+        elif introducer == 0x21:  # extension: label, data
+            position = _end_of_sub_blocks(data, position + 2)
+        else:  # the trailer, or damage
+            break
+    return frames
+
+
+def _colour_table_bytes(data: bytes, flags_at: int) -> int:
+    flags = data[flags_at] if flags_at < len(data) else 0
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _end_of_sub_blocks(data: bytes, position: int) -> int:
+    while position < len(data) and data[position]:
+        position += data[position] + 1
+    return position + 1
+
+
+_NEXT_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # not a stuffed byte, not a restart
+_STANDALONE_MARKERS = {0x01, 0xD8}
+
+
+def count_jpeg_scans(data: bytes, limit: int) -> int:
+    """The number of scans up to the end of the first image, or `limit` + 1 as soon as there are more.
+
+    Source: ITU-T T.81, annex B. One scan that holds all the components of a sequential JPEG ends the count, as it ends the
+    decoder's work: the long walk over entropy-coded bytes is made for progressive files only.
+    """
+    position, scans, components, progressive = 2, 0, 0, False
+    while scans <= limit:
+        match = _NEXT_MARKER.search(data, position)
+        if match is None:
+            break
+        marker, position = data[match.end() - 1], match.end()
+        if marker == 0xD9:
+            break
+        if marker in _STANDALONE_MARKERS:
+            continue
+        length = int.from_bytes(data[position : position + 2])
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            progressive, components = marker in (0xC2, 0xC6, 0xCA, 0xCE), _byte(data, position + 7)
+        if marker == 0xDA:
+            scans += 1
+            if not progressive and _byte(data, position + 2) >= components:
+                break
+        position += max(length, 2)
+    return scans
+
+
+def _byte(data: bytes, position: int) -> int:
+    return data[position] if position < len(data) else 0

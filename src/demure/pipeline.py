@@ -1,0 +1,279 @@
+"""The way of one image, in order: read, decode and preprocess, classify, decide. READ THIS FIRST.
+
+A Screener is built once from its parts and asked many times, from any thread. What goes wrong with an image is an answer,
+`unknown` with the error's code; what goes wrong with the question (an unknown model, a broken policy file) is raised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demure import models
+from demure.classifier import Classifier
+from demure.decode import DecodeLimits, Media
+from demure.errors import DemureError, ImageError, NotAnImage, Overloaded, SourceError, SourceNotFound, TooLarge
+from demure.inputs import Inputs, Recipe, Row, prepare, prepare_array
+from demure.models import Registry
+from demure.policy import DEFAULT, Decision, Outcome, Policy, decide, find_policy, sort_score, undecided
+from demure.preprocess import Fidelity
+from demure.sandbox import Sandbox
+from demure.scores import RISK, Scores, weighted_sum
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Source = str | os.PathLike[str] | bytes | NDArray[np.uint8]
+
+MIN_SIDE = 32  # pixels; below it the models see a smear, and a person should look
+
+
+@dataclass(frozen=True)
+class Screening:
+    """The answer for one image. `scores` and `witnesses` are the worst frame's row; all are None where none could be made."""
+
+    decision: Outcome
+    reason: str
+    policy: str
+    policy_version: str
+    id: str | None = None
+    sha256: str | None = None  # of the bytes as sent
+    score: float | None = None  # to sort by: the larger of risk and the witnesses' scores
+    scores: Scores | None = None
+    witnesses: Mapping[str, float] | None = None
+    media: Media | None = None
+    worst_frame: int | None = None
+    remembered: bool = False
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    error: DemureError | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The one item object: a line of `demure classify --json` and an element of the service's `items`."""
+        media = None if self.media is None else {**asdict(self.media), "worst_frame": self.worst_frame}
+        item: dict[str, Any] = {
+            "id": self.id,
+            "sha256": self.sha256,
+            "decision": str(self.decision),
+            "reason": self.reason,
+            "score": self.score,
+            "scores": None if self.scores is None else self.scores.as_dict(),
+            "witnesses": None if self.witnesses is None else dict(self.witnesses),
+            "media": media,
+            "remembered": self.remembered,
+            "timings_ms": dict(self.timings_ms),
+        }
+        if self.error is not None:
+            item["error"] = {"code": self.error.code, "message": self.error.message}
+        return item
+
+
+class Screener:
+    """Answers for images under one policy, with one model and the witnesses that the policy names."""
+
+    def __init__(
+        self,
+        policy: str | Policy = DEFAULT,
+        *,
+        model: str = models.DEFAULT,
+        fidelity: str = Fidelity.FAST,
+        sandbox: Sandbox | None = None,
+        limits: DecodeLimits = DecodeLimits(),
+        classifiers: Classifiers | None = None,
+    ) -> None:
+        """Without a `sandbox`, images are decoded in this process. `classifiers` may be shared between Screeners.
+
+        Raises UnknownModel, UnknownPolicy, InvalidPolicy. Weights are loaded by the first image.
+        """
+        available = classifiers or bundled_classifiers()
+        self.policy = policy if isinstance(policy, Policy) else find_policy(policy, available.registry.witnesses)
+        self._classifiers = {n: available[n] for n in [model, *sorted(self.policy.witnesses - {model})]}
+        self._prepare = prepare if sandbox is None else sandbox.prepare
+        steps = {name: classifier.spec.pixel_steps for name, classifier in self._classifiers.items()}
+        self._recipe = Recipe(steps, Fidelity(fidelity), limits)
+
+    def screen(self, source: Source, *, id: str | None = None) -> Screening:
+        """Judge an image: a path, the file's bytes, or an array of RGB uint8 of shape (height, width, 3).
+
+        An image that cannot be read or judged is answered `unknown`, with the error and its code as the reason. Raises
+        what is wrong with the installation: DamagedWeights, InvalidModel.
+        """
+        clock, sha256 = _Clock(), None
+        try:
+            data = read_source(source, self._recipe.limits.max_bytes)
+            sha256 = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else None
+            inputs = self._decode(data)
+            clock.lap("decode")
+            judged = [self._judge(row, inputs.media) for row in inputs.rows]
+            clock.lap("classify")
+        except (SourceError, ImageError, Overloaded) as error:
+            return self._unknown(error, id, sha256, clock)
+        worst = max(judged, key=lambda j: (j.decision.outcome.gravity, j.score))
+        return Screening(
+            decision=worst.decision.outcome,
+            reason=worst.decision.reason,
+            policy=worst.decision.policy,
+            policy_version=worst.decision.policy_version,
+            id=id,
+            sha256=sha256,
+            score=worst.score,
+            scores=worst.scores,
+            witnesses=worst.witnesses,
+            media=inputs.media,
+            worst_frame=worst.frame,
+            timings_ms=clock.laps_ms(),
+        )
+
+    def load(self) -> None:
+        """Load the weights now rather than with the first image."""
+        for classifier in self._classifiers.values():
+            classifier.load()
+
+    def _decode(self, data: bytes | NDArray[np.uint8]) -> Inputs:
+        return self._prepare(data, self._recipe) if isinstance(data, bytes) else prepare_array(data, self._recipe)
+
+    def _judge(self, row: Row, media: Media) -> _Judged:
+        scores = Scores({})
+        witnesses: dict[str, float] = {}
+        for name, classifier in self._classifiers.items():
+            given = classifier.classify(row.pixels[name])
+            if classifier.spec.is_witness:
+                witnesses.update(given)
+            else:
+                scores = given
+        values = {**scores, **witnesses}
+        decision = decide(values, self.policy)
+        if min(media.width, media.height) < MIN_SIDE:
+            decision = undecided("too_small", self.policy)
+        return _Judged(row.frame, scores, witnesses, decision, sort_score(values, self.policy))
+
+    def _unknown(self, error: DemureError, id: str | None, sha256: str | None, clock: _Clock) -> Screening:
+        decision = undecided(error.code, self.policy)
+        return Screening(
+            decision=decision.outcome,
+            reason=decision.reason,
+            policy=decision.policy,
+            policy_version=decision.policy_version,
+            id=id,
+            sha256=sha256,
+            timings_ms=clock.laps_ms(),
+            error=error,
+        )
+
+
+class Classifiers(Mapping[str, Classifier]):
+    """One classifier for each model of a registry, so that weights are loaded once however many Screeners ask."""
+
+    def __init__(self, registry: Registry, *, threads: int = 1) -> None:
+        self.registry = registry
+        self._classifiers = {name: Classifier(spec, threads=threads) for name, spec in registry.items()}
+
+    def __getitem__(self, name: str) -> Classifier:
+        """Raises UnknownModel, which lists the known names."""
+        return self._classifiers[self.registry[name].name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classifiers)
+
+    def __len__(self) -> int:
+        return len(self._classifiers)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One row's scores and what they decide alone."""
+
+    frame: int
+    scores: Scores
+    witnesses: Mapping[str, float]
+    decision: Decision
+    score: float
+
+
+class _Clock:
+    """Milliseconds between one stage and the next."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._laps[stage], self._last = round((now - self._last) * 1000, 2), now
+
+    def laps_ms(self) -> dict[str, float]:
+        return {**self._laps, "total": round((time.perf_counter() - self._start) * 1000, 2)}
+
+
+@cache
+def bundled_classifiers() -> Classifiers:
+    """The package's own models, shared by all that is not told otherwise."""
+    return Classifiers(Registry())
+
+
+def read_source(source: Source, max_bytes: int) -> bytes | NDArray[np.uint8]:
+    """The bytes of a path; bytes and arrays as they are. Raises SourceNotFound, TooLarge, NotAnImage."""
+    if isinstance(source, str | os.PathLike):
+        return _read_file(Path(source), max_bytes)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if hasattr(source, "dtype"):
+        return source
+    raise NotAnImage(f"expected a path, bytes or an array of RGB uint8, found {type(source).__name__}")
+
+
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise SourceNotFound(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:  # a NUL in the name
+        raise SourceNotFound(f"{str(path)!r}: {error}") from error
+    if len(data) > max_bytes:
+        raise TooLarge(f"{path} has more than {max_bytes / 2**20:.0f} MiB, the limit (max_bytes)")
+    return data
+
+
+@cache
+def _screener(policy: str) -> Screener:
+    return Screener(policy)
+
+
+def screen(source: Source, policy: str = DEFAULT) -> Screening:
+    """Judge one image with the bundled models, decoding in this process; see Screener for more choice."""
+    return _screener(policy).screen(source)
+
+
+def classify(source: Source, model: str = models.DEFAULT, fidelity: str = Fidelity.FAST) -> Scores:
+    """One model's scores for one image: the five categories, or a witness's one; for several frames the worst one's.
+
+    Raises SourceError or ImageError for an image that cannot be read, UnknownModel for a name that is not known.
+    """
+    return classify_with(bundled_classifiers()[model], source, Fidelity(fidelity))
+
+
+def classify_with(
+    classifier: Classifier,
+    source: Source,
+    fidelity: Fidelity = Fidelity.FAST,
+    *,
+    limits: DecodeLimits = DecodeLimits(),
+    prepare: Callable[[bytes, Recipe], Inputs] = prepare,
+) -> Scores:
+    """classify() with parts of the caller's own."""
+    name = classifier.spec.name
+    recipe = Recipe({name: classifier.spec.pixel_steps}, fidelity, limits)
+    data = read_source(source, limits.max_bytes)
+    inputs = prepare(data, recipe) if isinstance(data, bytes) else prepare_array(data, recipe)
+    weights = {name: 1.0} if classifier.spec.is_witness else RISK
+    return max(
+        (classifier.classify(row.pixels[name]) for row in inputs.rows),
+        key=lambda scores: weighted_sum(weights, scores) or 0.0,
+    )
