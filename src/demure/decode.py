@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from PIL import AvifImagePlugin, Image
+from PIL import AvifImagePlugin, Image, ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from demure.errors import ImageError, TooLarge, TooManyFrames, TooManyPixels, Undecodable
 from demure.formats import READ, Format, count_gif_frames, count_jpeg_scans, sniff
@@ -26,6 +33,16 @@ _TURNS = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
+}
+# Called directly: Image.open would try one plugin after another, and warn of sizes that are refused here anyway.
+_OPENERS: dict[Format, type[ImageFile.ImageFile]] = {
+    Format.JPEG: JpegImageFile,
+    Format.PNG: PngImageFile,
+    Format.WEBP: WebPImageFile,
+    Format.GIF: GifImageFile,
+    Format.BMP: BmpImageFile,
+    Format.TIFF: TiffImageFile,
+    Format.AVIF: AvifImageFile,
 }
 # These decoders go through every frame up to the one wanted.
 _SEQUENTIAL = {Format.GIF, Format.WEBP, Format.PNG, Format.AVIF}
@@ -130,6 +147,8 @@ def _frames(
                     f"the limit is {limits.max_total_pixels / 1e6:.0f} MP (max_total_pixels); send fewer or smaller frames"
                 )
             image = source.load(at_least)
+            if count > 1:
+                image = image.copy()  # Pillow draws the next frame into the same picture
             turn = source.turn()
             pictures = tuple(p.transpose(turn) if turn is not None else p for p in flatten(image))
         if turn is not None and turn in (_TURNS[5], _TURNS[6], _TURNS[7], _TURNS[8]):
@@ -147,12 +166,12 @@ def _check_pixels(width: int, height: int, limits: DecodeLimits) -> None:
 
 
 class _PillowFile:
-    """A file that one named Pillow plugin reads; no other plugin is ever tried."""
+    """A file that one Pillow plugin reads."""
 
     def __init__(self, data: bytes, kind: Format, max_frames: int) -> None:
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the only way to tell it; frames are decoded side by side already
         self._data, self._kind, self._max_frames = data, kind, max_frames
-        self._image = Image.open(io.BytesIO(data), formats=[kind.name])
+        self._image = _OPENERS[kind](io.BytesIO(data))
 
     def count_frames(self) -> int:
         """Up to one more than the limit. A JPEG counts once: what some phones hang behind it is not shown."""
@@ -257,7 +276,7 @@ class _translated:
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if error is None or isinstance(error, ImageError) or not isinstance(error, Exception):
             return
-        if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        if isinstance(error, Image.DecompressionBombError):
             raise TooManyPixels(f"{error}") from error
         if isinstance(error, MemoryError):
             raise Undecodable(f"the {self._kind.name} needs more memory than a decoder is given") from error

@@ -41,7 +41,6 @@ def main(prepare_name: str, memory_bytes: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     prepare = load(prepare_name)
-    _load_codecs()
     limit_resources(memory_bytes)
     with socket.socket(fileno=0) as connection:
         send(connection, {"ready": True})
@@ -55,12 +54,6 @@ def load(name: str) -> Prepare:
     module, _, function = name.partition(":")
     found: Prepare = getattr(importlib.import_module(module), function)
     return found
-
-
-def _load_codecs() -> None:
-    """Before the limits, so that no image waits for it."""
-    for plugin in ("Jpeg", "Png", "WebP", "Gif", "Bmp", "Tiff", "Avif"):
-        importlib.import_module(f"PIL.{plugin}ImagePlugin")
 
 
 def limit_resources(memory_bytes: int) -> None:

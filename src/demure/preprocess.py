@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 if TYPE_CHECKING:  # numpy costs a decoder child 15 MB, and the fast path does without
     import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # numpy costs a decoder child 15 MB, and the fast path does w
 
 
 class Fidelity(StrEnum):
-    """`fast` may decode a JPEG at a reduced size and rounds pixels to 8 bits; `reference` is the original arithmetic."""
+    """`fast` may decode a JPEG at a reduced size and cuts pixels to 8 bits; `reference` is the original arithmetic."""
 
     FAST = "fast"
     REFERENCE = "reference"
@@ -146,12 +147,15 @@ def _apply(image: Image.Image, step: PixelStep) -> Image.Image:
         case Jpeg():
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=step.quality)
-            return Image.open(buffer)
+            buffer.seek(0)
+            return JpegImageFile(buffer)
 
 
 def _stretch(image: Image.Image, step: Resize) -> Image.Image:
     """Aligned corners as an affine map: Pillow samples at the centre of output pixel i, at a * (i + 1/2) + c - 1/2."""
     x_ratio, y_ratio = _ratio(image.width, step.width), _ratio(image.height, step.height)
+    # It cuts results to whole levels. Adding back the half level that this takes on average makes the scores worse: flat
+    # areas lose nothing.
     coefficients = (x_ratio, 0, (1 - x_ratio) / 2, 0, y_ratio, (1 - y_ratio) / 2)
     return image.transform((step.width, step.height), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
 

@@ -1,0 +1,205 @@
+"""The shell. Thin: each command imports what it needs when it runs, so that `--help` is quick.
+
+Exit codes: 0 every image was judged; 1 at least one could not be and was answered `unknown` with an error's code; 2 the
+question itself was wrong (an unknown option, model or policy, a broken file or setting) and nothing was answered.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from demure import __version__
+from demure.errors import DemureError
+
+if TYPE_CHECKING:
+    from demure.pipeline import Screening
+    from demure.settings import Settings
+
+app = typer.Typer(
+    name="demure",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class ExitCode(IntEnum):
+    DONE = 0
+    SOME_NOT_JUDGED = 1
+    WRONG_QUESTION = 2
+
+
+class FidelityOption(StrEnum):
+    FAST = "fast"
+    REFERENCE = "reference"
+
+
+def main() -> None:
+    """The `demure` command: an error of ours is one line on standard error, not a traceback."""
+    try:
+        app()
+    except DemureError as error:
+        print(f"demure: {error.code}: {error.message}", file=sys.stderr)
+        sys.exit(ExitCode.WRONG_QUESTION)
+    except BrokenPipeError:  # `demure … | head`
+        sys.stderr.close()
+        sys.exit(ExitCode.DONE)
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        print(f"demure {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=lambda value: _print_version(wanted=value), is_eager=True)
+    ] = False,
+) -> None:
+    """Tell whether an image is adult, safe, or something that a person must look at."""
+
+
+@app.command()
+def classify(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="PATH|- …", help="Image files; - reads one from standard input.")
+    ],
+    model: Annotated[str | None, typer.Option(help="The five-class model; see `demure models`.")] = None,
+    policy: Annotated[str | None, typer.Option(help="A policy's name, or a path to your own .toml.")] = None,
+    fidelity: Annotated[
+        FidelityOption, typer.Option(help="reference: the models' original arithmetic.")
+    ] = FidelityOption.FAST,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Judge images: the decision, the reason and the scores of each.
+
+    Exits with 0 if every image was judged, 1 if any could not be (it is answered `unknown`, with the error's code), 2 if
+    the question was wrong.
+    """
+    import json
+
+    failed = False
+    show = None if as_json else _report()
+    for screening in _screen_all(sources, _settings(), model, policy, fidelity):
+        failed |= screening.error is not None
+        if show is None:
+            print(json.dumps(screening.as_dict()), flush=True)
+        else:
+            show(screening)
+    raise typer.Exit(ExitCode.SOME_NOT_JUDGED if failed else ExitCode.DONE)
+
+
+@app.command()
+def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
+    """List the models that can be asked: the bundled ones and those of DEMURE_MODELS_DIR."""
+    from demure.models import DEFAULT, Registry
+
+    _list(
+        (
+            {
+                "name": spec.name,
+                "kind": "witness" if spec.is_witness else "categories",
+                "default": spec.name == DEFAULT,
+                "licence": spec.licence,
+                "source": spec.source,
+                "description": spec.description,
+            }
+            for spec in Registry(_settings().models_dir).values()
+        ),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def policies(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
+    """List the shipped policies, with the rules in words."""
+    from demure.models import Registry
+    from demure.policy import SHIPPED, Outcome, find_policy
+
+    settings = _settings()
+    witnesses = Registry(settings.models_dir).witnesses
+    _list(
+        (
+            {
+                "name": policy.name,
+                "version": policy.version,
+                "default": policy.name == settings.policy,
+                "adult": policy.rule(Outcome.ADULT),
+                "safe": policy.rule(Outcome.SAFE),
+                "description": policy.description,
+            }
+            for policy in (find_policy(name, witnesses) for name in SHIPPED)
+        ),
+        as_json=as_json,
+    )
+
+
+def _settings() -> Settings:
+    from demure.settings import read_settings
+
+    return read_settings()
+
+
+def _screen_all(
+    sources: list[str], settings: Settings, model: str | None, policy: str | None, fidelity: str
+) -> Iterator[Screening]:
+    """In the order given, on every core that this process may use, decoding in the sandbox."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from demure import models as models_module
+    from demure.models import Registry
+    from demure.pipeline import Classifiers, Screener
+    from demure.sandbox import Sandbox
+
+    workers = min(len(sources), _cores())
+    with Sandbox(workers) as sandbox, ThreadPoolExecutor(workers) as pool:
+        screener = Screener(
+            policy or settings.policy,
+            model=model or models_module.DEFAULT,
+            fidelity=fidelity,
+            sandbox=sandbox,
+            classifiers=Classifiers(Registry(settings.models_dir)),
+        )
+        yield from pool.map(lambda source: screener.screen(_read(source), id=source), sources)
+
+
+def _read(source: str) -> str | bytes:
+    return sys.stdin.buffer.read() if source == "-" else source
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _report() -> Callable[[Screening], None]:
+    from rich.console import Console
+
+    from demure.terminal import Report
+
+    return Report(Console()).add
+
+
+def _list(rows: Iterable[dict[str, object]], *, as_json: bool) -> None:
+    import json
+
+    from demure.terminal import print_fields
+
+    for row in rows:
+        if as_json:
+            print(json.dumps(row))
+        else:
+            print_fields(row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What a person at a terminal sees: a table with colour and bars. Piped, the same as plain tab-separated lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from demure.pipeline import Screening
+from demure.policy import Outcome
+from demure.scores import Category
+
+_COLOURS = {Outcome.SAFE: "green", Outcome.UNKNOWN: "yellow", Outcome.ADULT: "red"}
+_GRAVE = {Category.PORN, Category.HENTAI}
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_MIN_BAR, _MAX_BAR = 4, 9  # characters
+_NAME_WIDTH = 30
+
+
+class Report:
+    """Prints one screening after another, in columns that stay where they are."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started = False
+
+    def add(self, screening: Screening) -> None:
+        if self._console.is_terminal:
+            self._console.print(self._table(screening))
+        else:
+            print(plain_line(screening), file=self._console.file, flush=True)
+        self._started = True
+
+    def _table(self, screening: Screening) -> Table:
+        given = scores_by_name(screening)
+        names = [*Category, *(name for name in given if name not in list(Category))]
+        bar = (self._console.width - _NAME_WIDTH) // max(len(names), 1) - 3
+        bar = max(_MIN_BAR, min(_MAX_BAR, bar))
+        table = Table(box=box.SIMPLE_HEAD, expand=True, show_header=not self._started, pad_edge=False, padding=(0, 1))
+        table.add_column("image", ratio=1, overflow="fold")
+        for name in names:
+            table.add_column(str(name), width=max(bar, len(name)), no_wrap=True)
+        table.add_row(_headline(screening), *(_cell(name, given.get(name), bar) for name in names))
+        return table
+
+
+def plain_line(screening: Screening) -> str:
+    """decision, reason, image, then name=score for each score, separated by tabs."""
+    scores = [f"{name}={score:.4f}" for name, score in scores_by_name(screening).items()]
+    reason = screening.reason if screening.error is None else f"{screening.reason}: {screening.error.message}"
+    return "\t".join([str(screening.decision), reason, printable(screening.id or ""), *scores])
+
+
+def scores_by_name(screening: Screening) -> Mapping[str, float]:
+    return {**(screening.scores or {}), **(screening.witnesses or {})}
+
+
+def printable(text: str) -> str:
+    """A file's name may hold anything, an escape sequence for the terminal too."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+def _headline(screening: Screening) -> Text:
+    colour = _COLOURS[screening.decision]
+    reason = screening.reason if screening.error is None else f"{screening.reason}: {screening.error.message}"
+    return Text.assemble(
+        (f" {screening.decision} ", f"bold {colour} reverse"),
+        (f" {printable(screening.id or '')}", "bold"),
+        "\n",
+        (printable(reason), "dim"),
+    )
+
+
+def _cell(name: str, score: float | None, width: int) -> Text:
+    if score is None:
+        return Text("·", "dim")
+    colour = "red" if name in _GRAVE or name not in list(Category) else "magenta" if name == Category.SEXY else "cyan"
+    return Text.assemble((f"{score:.3f}", "" if score >= 0.01 else "dim"), "\n", (_bar(score, width), colour))
+
+
+def _bar(score: float, width: int) -> str:
+    full, eighths = divmod(round(score * width * 8), 8)
+    return "█" * full + (_EIGHTHS[eighths] if eighths else "")
+
+
+def print_fields(row: Mapping[str, object], console: Console | None = None) -> None:
+    """One thing and what is to be said of it: its name and mark, then a line a field."""
+    console = console or Console()
+    mark = " (default)" if row.get("default") else ""
+    console.print(Text.assemble((str(row["name"]), "bold cyan"), (mark, "dim")))
+    for key, value in row.items():
+        if key not in ("name", "default"):
+            console.print(Text.assemble("  ", (f"{key:<12}", "dim"), str(value)), soft_wrap=True)

@@ -1,0 +1,141 @@
+"""Decoders that misbehave, for the sandbox to run: each is named to it as decoders:<function>."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from demure import inputs
+from demure.decode import Media
+from demure.errors import TooManyFrames
+from demure.inputs import Inputs, Recipe, Row
+from demure.preprocess import Pixels
+
+
+def loop(data: bytes, recipe: Recipe) -> Inputs:
+    while True:
+        pass
+
+
+def sleep(data: bytes, recipe: Recipe) -> Inputs:
+    time.sleep(600)
+    raise AssertionError
+
+
+def allocate(data: bytes, recipe: Recipe) -> Inputs:
+    hoard = []
+    while True:
+        hoard.append(bytearray(16 * 1024 * 1024))
+
+
+def crash(data: bytes, recipe: Recipe) -> Inputs:
+    ctypes.string_at(0)
+    raise AssertionError
+
+
+def leave(data: bytes, recipe: Recipe) -> Inputs:
+    os._exit(3)
+
+
+def refuse(data: bytes, recipe: Recipe) -> Inputs:
+    raise TooManyFrames("9 frames; the limit is 8")
+
+
+def fail(data: bytes, recipe: Recipe) -> Inputs:
+    raise RuntimeError("a mistake of ours")
+
+
+def fail_on_demand(data: bytes, recipe: Recipe) -> Inputs:
+    """Does what the bytes say, so that one pool meets good and bad images."""
+    behaviours = {b"loop": loop, b"crash": crash, b"allocate": allocate}
+    return behaviours.get(data, inputs.prepare)(data, recipe)
+
+
+def write_file(data: bytes, recipe: Recipe) -> Inputs:
+    """Tries what a decoder that was taken over would: the answer tells how far it came."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with Path(os.fsdecode(data)).open("wb", buffering=0) as file:
+        file.write(b"x")
+    raise AssertionError("a file was written")
+
+
+def open_files(data: bytes, recipe: Recipe) -> Inputs:
+    files = []
+    while True:
+        files.append(open("/dev/null"))  # noqa: PTH123, SIM115
+
+
+def report_environment(data: bytes, recipe: Recipe) -> Inputs:
+    """Answers with the number of environment variables beyond those that the sandbox sets, as a frame's index."""
+    known = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
+    return answer(recipe, frame=len({*os.environ} - known - {"LC_CTYPE"}))
+
+
+def report_modules(data: bytes, recipe: Recipe) -> Inputs:
+    return answer(recipe, frame=sum(name in sys.modules for name in ("numpy", "onnxruntime", "pydantic")))
+
+
+def wrong_size(data: bytes, recipe: Recipe) -> Inputs:
+    return answer(recipe, width=4096)
+
+
+def wrong_type(data: bytes, recipe: Recipe) -> Inputs:
+    return answer(recipe, dtype="object")
+
+
+def wrong_media(data: bytes, recipe: Recipe) -> Inputs:
+    return answer(recipe, kind="text/html")
+
+
+def wrong_names(data: bytes, recipe: Recipe) -> Inputs:
+    return Inputs(Media("image/png", 1, 1, 1, 1), (Row(0, {"other": Pixels(1, 1, "uint8", b"abc")}),))
+
+
+def no_rows(data: bytes, recipe: Recipe) -> Inputs:
+    return Inputs(Media("image/png", 1, 1, 1, 1), ())
+
+
+def too_many_rows(data: bytes, recipe: Recipe) -> Inputs:
+    one = answer(recipe)
+    return Inputs(one.media, one.rows * 65)
+
+
+def short_body(data: bytes, recipe: Recipe) -> Inputs:
+    """Promises pixels and dies before it has sent them."""
+    os.write(
+        0, b"\0\0\0\x95" + b'{"media": {"type": "image/png", "width": 1, "height": 1, "frames": 1, "sampled": 1}, '
+    )
+    os._exit(0)
+
+
+def huge_header(data: bytes, recipe: Recipe) -> Inputs:
+    os.write(0, b"\xff\xff\xff\xff")
+    time.sleep(600)
+    raise AssertionError
+
+
+def no_json(data: bytes, recipe: Recipe) -> Inputs:
+    os.write(0, b"\0\0\0\x04oops")
+    time.sleep(600)
+    raise AssertionError
+
+
+def drip(data: bytes, recipe: Recipe) -> Inputs:
+    """A byte now and then, so that no single wait is long."""
+    while True:
+        os.write(0, b"\0")
+        time.sleep(0.05)
+
+
+def answer(
+    recipe: Recipe, frame: int = 0, width: int | None = None, dtype: str = "uint8", kind: str = "image/png"
+) -> Inputs:
+    pixels = {
+        name: Pixels(width or steps[-1].width, steps[-1].height, dtype, bytes(steps[-1].width * steps[-1].height * 3))
+        for name, steps in recipe.steps.items()
+    }
+    return Inputs(Media(kind, 1, 1, 1, 1), (Row(frame, pixels),))

@@ -1,0 +1,315 @@
+"""Every format, mode and limit. Expected pixels come from the arrays that the files were made of."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pictures import animation, encode, gradient, noise
+from PIL import Image, ImageOps
+
+from demure.decode import DecodeLimits, Frame, decode, sample_indices
+from demure.errors import ImageError, TooLarge, TooManyFrames, TooManyPixels, Undecodable
+from demure.formats import Format
+
+LIMITS = DecodeLimits()
+SOURCE = gradient(96, 64)
+DATA = Path(__file__).parent / "data"
+
+
+def frames(data: bytes, limits: DecodeLimits = LIMITS, **options) -> list[Frame]:
+    return list(decode(data, limits, **options).frames)
+
+
+def only_picture(data: bytes) -> np.ndarray:
+    (frame,) = frames(data)
+    (picture,) = frame.pictures
+    assert picture.mode == "RGB"
+    return np.asarray(picture).astype(int)
+
+
+# name: file, type, the largest difference from the source that its compression may make
+FORMATS = {
+    "png": (encode(SOURCE, "PNG"), Format.PNG, 0),
+    "bmp": (encode(SOURCE, "BMP"), Format.BMP, 0),
+    "tiff": (encode(SOURCE, "TIFF"), Format.TIFF, 0),
+    "tiff-lzw": (encode(SOURCE, "TIFF", compression="tiff_lzw"), Format.TIFF, 0),
+    "tiff-deflate": (encode(SOURCE, "TIFF", compression="tiff_adobe_deflate"), Format.TIFF, 0),
+    "webp-lossless": (encode(SOURCE, "WEBP", lossless=True), Format.WEBP, 0),
+    "webp": (encode(SOURCE, "WEBP", quality=95), Format.WEBP, 16),
+    "jpeg": (encode(SOURCE, "JPEG", quality=95), Format.JPEG, 16),
+    "jpeg-progressive": (encode(SOURCE, "JPEG", quality=95, progressive=True), Format.JPEG, 16),
+    "avif": (encode(SOURCE, "AVIF", quality=95), Format.AVIF, 16),
+    "heic": ((DATA / "gradient-96x64.heic").read_bytes(), Format.HEIC, 16),
+}
+
+
+@pytest.mark.parametrize(("data", "kind", "tolerance"), FORMATS.values(), ids=FORMATS)
+def test_a_format_decodes_to_the_pixels_it_was_made_of(data: bytes, kind: Format, tolerance: int):
+    assert decode(data, LIMITS).type is kind
+    assert abs(only_picture(data) - SOURCE).max() <= tolerance
+
+
+def gray_levels() -> np.ndarray:
+    return np.tile(np.arange(256, dtype=np.uint8), (40, 1))
+
+
+def rgb(gray: np.ndarray) -> np.ndarray:
+    return np.repeat(gray[:, :, np.newaxis], 3, axis=2).astype(int)
+
+
+SIXTEEN_BIT = gray_levels().astype(np.uint16) * 257
+FLOAT = np.linspace(-3, 5, 256, dtype=np.float32)[np.newaxis].repeat(40, axis=0)
+MODES = {
+    "grayscale": (encode(gray_levels(), "PNG"), rgb(gray_levels()), 0),
+    "grayscale-jpeg": (encode(gray_levels(), "JPEG", quality=95), rgb(gray_levels()), 3),
+    "16-bit": (encode(Image.fromarray(SIXTEEN_BIT), "PNG"), rgb(gray_levels()), 0),
+    "16-bit-tiff": (encode(Image.fromarray(SIXTEEN_BIT), "TIFF"), rgb(gray_levels()), 0),
+    "32-bit-integer-tiff": (encode(Image.fromarray(SIXTEEN_BIT.astype(np.int32)), "TIFF"), rgb(gray_levels()), 1),
+    "float-tiff": (encode(Image.fromarray(FLOAT), "TIFF"), rgb(gray_levels()), 1),
+    "bilevel": (encode(Image.fromarray(gray_levels() > 127), "PNG"), rgb((gray_levels() > 127) * 255), 0),
+    "palette": (encode(Image.fromarray(gray_levels()).convert("P"), "PNG"), rgb(gray_levels()), 0),
+    "cmyk-jpeg": (encode(Image.fromarray(SOURCE).convert("CMYK"), "JPEG", quality=95), SOURCE.astype(int), 24),
+    "cmyk-tiff": (encode(Image.fromarray(SOURCE).convert("CMYK"), "TIFF"), SOURCE.astype(int), 0),
+    "opaque-alpha": (encode(Image.fromarray(SOURCE).convert("RGBA"), "PNG"), SOURCE.astype(int), 0),
+    "opaque-gray-alpha": (encode(Image.fromarray(gray_levels()).convert("LA"), "PNG"), rgb(gray_levels()), 0),
+}
+
+
+@pytest.mark.parametrize(("data", "expected", "tolerance"), MODES.values(), ids=MODES)
+def test_a_mode_becomes_rgb(data: bytes, expected: np.ndarray, tolerance: int):
+    assert abs(only_picture(data) - expected).max() <= tolerance
+
+
+def half_transparent() -> Image.Image:
+    image = Image.fromarray(SOURCE).convert("RGBA")
+    image.putalpha(128)
+    return image
+
+
+TRANSPARENT = {
+    "png": (encode(half_transparent(), "PNG"), 1),
+    "webp": (encode(half_transparent(), "WEBP", lossless=True), 1),
+    "tiff": (encode(half_transparent(), "TIFF"), 1),
+    "avif": (encode(half_transparent(), "AVIF", quality=95), 16),
+    "heic": ((DATA / "gradient-half-transparent-96x64.heic").read_bytes(), 16),
+}
+
+
+@pytest.mark.parametrize(("data", "tolerance"), TRANSPARENT.values(), ids=TRANSPARENT)
+def test_a_transparent_picture_is_seen_on_white_and_on_black(data: bytes, tolerance: int):
+    (frame,) = frames(data)
+    on_white, on_black = (np.asarray(picture).astype(float) for picture in frame.pictures)
+    alpha = 128 / 255
+    assert abs(on_white - (SOURCE * alpha + 255 * (1 - alpha))).max() <= tolerance
+    assert abs(on_black - SOURCE * alpha).max() <= tolerance
+
+
+def test_a_palette_with_a_transparent_colour_is_seen_on_both_grounds():
+    data = encode(Image.fromarray(gray_levels()).convert("P"), "PNG", transparency=128)
+    (frame,) = frames(data)
+    on_white, on_black = (np.asarray(picture) for picture in frame.pictures)
+    assert (on_white[0, 128].tolist(), on_black[0, 128].tolist()) == ([255] * 3, [0] * 3)
+    assert (on_white[0, 64].tolist(), on_black[0, 64].tolist()) == ([64] * 3, [64] * 3)
+
+
+def with_orientation(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "WEBP", "AVIF"])
+def test_exif_orientation_turns_the_picture_as_pillow_would(orientation: int, format: str):
+    lossless = {"WEBP": {"lossless": True}}.get(format, {})
+    data = encode(SOURCE, format, exif=with_orientation(orientation), **lossless)
+    stored = Image.fromarray(SOURCE)
+    stored.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(stored)).astype(int)
+    (frame,) = frames(data)
+    assert (frame.height, frame.width) == expected.shape[:2]
+    assert abs(only_picture(data) - expected).max() <= (40 if format in ("JPEG", "AVIF") else 0)
+
+
+def test_heic_is_turned_by_its_own_boxes_and_not_by_exif():
+    # ISO/IEC 23008-12, A.2.1: the irot and imir properties alone say how to show the image; this file has none.
+    assert abs(only_picture((DATA / "gradient-exif-says-turn-96x64.heic").read_bytes()) - SOURCE).max() <= 16
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 30, b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff"])
+def test_damaged_exif_costs_the_turn_and_not_the_picture(damage: bytes):
+    segment = b"Exif\0\0" + damage
+    data = encode(SOURCE, "JPEG", quality=95)
+    data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + data[2:]
+    assert only_picture(data).shape == SOURCE.shape
+
+
+# --- The fast JPEG path -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at_least", "expected"),
+    [
+        (None, (1600, 1200)),
+        ((700, 700), (1600, 1200)),
+        ((600, 600), (800, 600)),
+        ((300, 300), (400, 300)),
+        ((1, 1), (200, 150)),
+    ],
+)
+def test_a_jpeg_is_decoded_reduced_but_never_below_what_is_asked(at_least, expected):
+    (frame,) = frames(encode(gradient(1600, 1200), "JPEG"), at_least=at_least)
+    assert frame.pictures[0].size == expected
+    assert (frame.width, frame.height) == (1600, 1200)
+
+
+def test_a_reduced_jpeg_is_turned_too():
+    data = encode(gradient(1600, 1200), "JPEG", exif=with_orientation(6))
+    (frame,) = frames(data, at_least=(600, 600))
+    assert (frame.width, frame.height, frame.pictures[0].size) == (1200, 1600, (600, 800))
+
+
+def test_other_formats_are_decoded_in_full():
+    (frame,) = frames(encode(gradient(400, 300), "PNG"), at_least=(10, 10))
+    assert frame.pictures[0].size == (400, 300)
+
+
+# --- Animations -------------------------------------------------------------------------------------------------------
+
+COLOURS = [np.full((20, 30, 3), (40 * i, 250 - 40 * i, 7), np.uint8) for i in range(6)]
+ANIMATIONS = {
+    "gif": (animation(COLOURS), 0),
+    "webp": (animation(COLOURS, "WEBP", lossless=True), 0),
+    "png": (animation(COLOURS, "PNG"), 0),
+    "tiff": (animation(COLOURS, "TIFF"), 0),
+    "avif": (animation(COLOURS, "AVIF", quality=95), 8),
+}
+
+
+@pytest.mark.parametrize(("data", "tolerance"), ANIMATIONS.values(), ids=ANIMATIONS)
+def test_every_frame_of_a_short_animation_is_decoded(data: bytes, tolerance: int):
+    decoding = decode(data, LIMITS)
+    found = list(decoding.frames)
+    assert decoding.frames_in_file == 6
+    assert [frame.index for frame in found] == [0, 1, 2, 3, 4, 5]
+    for frame, expected in zip(found, COLOURS, strict=True):
+        assert abs(np.asarray(frame.pictures[0]).astype(int) - expected).max() <= tolerance
+
+
+@pytest.mark.parametrize(("data", "tolerance"), ANIMATIONS.values(), ids=ANIMATIONS)
+def test_a_long_animation_is_sampled_evenly_from_first_to_last(data: bytes, tolerance: int):
+    found = frames(data, DecodeLimits(max_sampled_frames=3))
+    assert [frame.index for frame in found] == [0, 2, 5]
+    assert abs(np.asarray(found[2].pictures[0]).astype(int) - COLOURS[5]).max() <= tolerance
+
+
+@given(count=st.integers(1, 2000), at_most=st.integers(1, 64))
+def test_samples_are_distinct_in_order_and_reach_both_ends(count: int, at_most: int):
+    indices = sample_indices(count, at_most)
+    assert indices == sorted({*indices})
+    assert len(indices) == min(count, at_most)
+    assert indices[0] == 0
+    if at_most > 1:
+        assert indices[-1] == count - 1
+
+
+def test_the_second_picture_behind_a_phones_jpeg_is_not_a_frame():
+    data = encode(Image.fromarray(SOURCE), "MPO", save_all=True, append_images=[Image.fromarray(SOURCE[::-1])])
+    assert decode(data, LIMITS).frames_in_file == 1
+
+
+# --- Limits, each at both sides ---------------------------------------------------------------------------------------
+
+
+def test_the_limit_on_bytes():
+    data = encode(SOURCE, "PNG")
+    assert frames(data, DecodeLimits(max_bytes=len(data)))
+    with pytest.raises(TooLarge, match="max_bytes"):
+        decode(data, DecodeLimits(max_bytes=len(data) - 1))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_limit_on_pixels_of_a_frame(name: str):
+    data = FORMATS[name][0]
+    assert frames(data, DecodeLimits(max_pixels=96 * 64))
+    with pytest.raises(TooManyPixels, match="96 x 64.*max_pixels"):
+        frames(data, DecodeLimits(max_pixels=96 * 64 - 1))
+
+
+@pytest.mark.parametrize("name", ANIMATIONS)
+def test_the_limit_on_frames_in_a_file(name: str):
+    data = ANIMATIONS[name][0]
+    assert len(frames(data, DecodeLimits(max_frames=6))) == 6
+    with pytest.raises(TooManyFrames, match="max_frames"):
+        decode(data, DecodeLimits(max_frames=5))
+
+
+@pytest.mark.parametrize("name", ANIMATIONS)
+def test_the_limit_on_pixels_of_all_frames(name: str):
+    data = ANIMATIONS[name][0]
+    assert frames(data, DecodeLimits(max_total_pixels=6 * 600))
+    with pytest.raises(TooManyPixels, match="max_total_pixels"):
+        frames(data, DecodeLimits(max_total_pixels=6 * 600 - 1))
+
+
+def test_frames_that_are_skipped_count_where_the_decoder_goes_through_them():
+    limits = DecodeLimits(max_sampled_frames=2, max_total_pixels=3 * 600)
+    with pytest.raises(TooManyPixels):
+        frames(ANIMATIONS["gif"][0], limits)
+    assert len(frames(ANIMATIONS["tiff"][0], limits)) == 2
+
+
+def test_the_limit_on_scans():
+    data = encode(SOURCE, "JPEG", progressive=True)  # 10 scans
+    assert frames(data, DecodeLimits(max_scans=10))
+    with pytest.raises(Undecodable, match="max_scans"):
+        decode(data, DecodeLimits(max_scans=9))
+
+
+def test_a_header_that_claims_a_huge_picture_is_refused_before_it_is_decoded():
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    with pytest.raises(TooManyPixels, match="3600 MP"):
+        frames(png)
+
+
+# --- Damage -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_cut_in_half_is_undecodable(name: str):
+    data = FORMATS[name][0]
+    with pytest.raises(Undecodable):
+        frames(data[: len(data) // 2])
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(sorted(FORMATS)), data=st.data())
+def test_damage_ends_in_frames_or_in_an_error_of_ours(name: str, data: st.DataObject):
+    damaged = bytearray(FORMATS[name][0])
+    for _ in range(data.draw(st.integers(1, 8))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = frames(bytes(damaged), DecodeLimits(max_pixels=1_000_000, max_total_pixels=4_000_000))
+    except ImageError:
+        return
+    assert all(picture.mode == "RGB" for frame in found for picture in frame.pictures)
+
+
+def test_two_threads_decode_at_once():
+    from concurrent.futures import ThreadPoolExecutor
+
+    sources = [noise(80, 60, seed=i) for i in range(20)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(only_picture, [encode(source, "PNG") for source in sources]))
+    for picture, source in zip(found, sources, strict=True):
+        np.testing.assert_array_equal(picture, source)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from demure import errors
+from demure.errors import DemureError, by_code
+
+
+def subclasses(parent: type) -> set[type]:
+    return {c for child in parent.__subclasses__() for c in {child, *subclasses(child)}}
+
+
+def test_the_tree_at_the_top_of_the_module_draws_every_class_with_its_code():
+    drawn = dict(re.findall(r"── (\w+)(?: +(\w+)$)?", errors.__doc__, re.MULTILINE))
+    classes = {c.__name__: c for c in subclasses(DemureError) if c.__module__ == errors.__name__}
+    assert {*drawn} == {*classes}
+    for name, code in drawn.items():
+        if code and hasattr(classes[name], "code"):
+            assert classes[name].code == code
+
+
+def test_every_leaf_has_a_code_of_its_own():
+    leaves = [c for c in subclasses(DemureError) if not c.__subclasses__()]
+    assert len({c.code for c in leaves}) == len(leaves) == len(by_code())
+
+
+@pytest.mark.parametrize(("code", "kind"), by_code().items())
+def test_an_error_carries_its_code_and_its_message(code: str, kind: type[DemureError]):
+    error = kind("what, and what to do")
+    assert (error.code, error.message, str(error)) == (code, "what, and what to do", "what, and what to do")
+    assert error.retryable is (code == "overloaded")

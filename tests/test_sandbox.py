@@ -1,0 +1,258 @@
+"""The sandbox is tried by decoders that loop, allocate, crash and lie (tests/decoders.py)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import EXAMPLE, animation, encode, gradient, noise
+
+from demure.decode import MIB, DecodeLimits
+from demure.errors import NotAnImage, Overloaded, TooManyFrames, TooManyPixels, Undecodable
+from demure.inputs import Recipe, prepare
+from demure.preprocess import Crop, Fidelity, Jpeg, Resize
+from demure.sandbox import Sandbox, SandboxLimits
+
+STEPS = {"plain": (Resize(24, 16, antialias=False),)}
+RECIPE = Recipe(STEPS)
+# Long enough for a loaded machine to fail a good decoder seldom, short enough to wait for.
+SHORT = Recipe(STEPS, limits=DecodeLimits(timeout_s=1.0))
+PICTURE = encode(gradient(96, 64), "PNG")
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs: one that ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def children(sandbox: Sandbox) -> list[int]:
+    return [child.process.pid for child in sandbox._idle]
+
+
+RECIPES = {
+    "fast": RECIPE,
+    "reference": Recipe(STEPS, Fidelity.REFERENCE),
+    "several-models": Recipe({**STEPS, "cropped": (Resize(40, 30, antialias=True), Crop(20, 10), Jpeg(75))}),
+}
+FILES = {
+    "png": PICTURE,
+    "jpeg": EXAMPLE.read_bytes(),
+    "animation": animation([noise(40, 30, seed=i) for i in range(5)]),
+    "transparent": encode(np.dstack([gradient(40, 30), np.full((30, 40), 99, np.uint8)]), "PNG"),
+    "heic": (Path(__file__).parent / "data" / "gradient-96x64.heic").read_bytes(),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("data", FILES.values(), ids=FILES)
+def test_the_sandbox_answers_as_this_process_would(sandbox: Sandbox, data: bytes, recipe: Recipe):
+    assert sandbox.prepare(data, recipe) == prepare(data, recipe)
+
+
+@pytest.mark.parametrize(
+    ("data", "limits", "error"),
+    [
+        (b"no image", DecodeLimits(), NotAnImage),
+        (PICTURE[:100], DecodeLimits(), Undecodable),
+        (PICTURE, DecodeLimits(max_pixels=10), TooManyPixels),
+    ],
+)
+def test_an_error_keeps_its_kind_and_message_across_the_boundary(sandbox: Sandbox, data, limits, error):
+    recipe = Recipe(STEPS, limits=limits)
+    with pytest.raises(error) as there:
+        sandbox.prepare(data, recipe)
+    with pytest.raises(error) as here:
+        prepare(data, recipe)
+    assert there.value.message == here.value.message
+
+
+def test_one_child_serves_many_images():
+    with Sandbox() as sandbox:
+        sandbox.prepare(PICTURE, RECIPE)
+        (first,) = children(sandbox)
+        for _ in range(20):
+            sandbox.prepare(PICTURE, RECIPE)
+        assert children(sandbox) == [first]
+        assert sandbox.restarts == 0
+
+
+FATAL = [
+    "loop",
+    "sleep",
+    "crash",
+    "leave",
+    "fail",
+    "wrong_size",
+    "wrong_type",
+    "wrong_media",
+    "wrong_names",
+    "no_rows",
+    "too_many_rows",
+    "short_body",
+    "huge_header",
+    "no_json",
+    "drip",
+]
+
+
+@pytest.mark.parametrize("behaviour", FATAL)
+def test_a_decoder_that_breaks_or_lies_costs_its_image_and_is_killed(behaviour: str):
+    with Sandbox(prepare=f"decoders:{behaviour}") as sandbox:
+        started = time.monotonic()
+        with pytest.raises(Undecodable, match="broke its decoder"):
+            sandbox.prepare(PICTURE, SHORT)
+        assert sandbox.restarts == 1
+        assert children(sandbox) == []
+        assert time.monotonic() - started < 20  # not the 600 s that some of them would sleep
+
+
+def test_a_decoder_that_allocates_without_end_meets_its_limit_and_is_replaced():
+    with Sandbox(limits=SandboxLimits(memory_bytes=300 * MIB), prepare="decoders:allocate") as sandbox:
+        with pytest.raises(Undecodable, match="more memory"):
+            sandbox.prepare(PICTURE, RECIPE)
+        assert children(sandbox) == []
+
+
+def test_a_picture_too_large_for_the_memory_limit_is_undecodable():
+    large = encode(np.zeros((7000, 7000, 3), np.uint8), "PNG")  # 196 MB at Pillow's four bytes a pixel
+    with Sandbox(limits=SandboxLimits(memory_bytes=200 * MIB)) as sandbox:
+        with pytest.raises(Undecodable, match="more memory"):
+            sandbox.prepare(large, RECIPE)
+        assert sandbox.prepare(PICTURE, RECIPE) == prepare(PICTURE, RECIPE)
+
+
+def test_good_images_beside_bad_ones_are_answered():
+    images = [b"loop", PICTURE, b"crash", PICTURE, b"allocate", PICTURE] * 3
+    expected = prepare(PICTURE, SHORT)
+
+    with (
+        Sandbox(2, SandboxLimits(memory_bytes=300 * MIB), "decoders:fail_on_demand") as sandbox,
+        ThreadPoolExecutor(6) as pool,
+    ):
+
+        def answer(data: bytes) -> object:
+            try:
+                return sandbox.prepare(data, SHORT)
+            except Undecodable as error:
+                return error.code
+
+        answers = list(pool.map(answer, images))
+    assert answers == [expected if data == PICTURE else "undecodable" for data in images]
+
+
+def test_a_child_that_was_killed_while_it_waited_is_nobodys_fault():
+    with Sandbox() as sandbox:
+        sandbox.prepare(PICTURE, RECIPE)
+        (pid,) = children(sandbox)
+        os.kill(pid, signal.SIGKILL)
+        while alive(pid):
+            time.sleep(0.01)
+        assert sandbox.prepare(PICTURE, RECIPE) == prepare(PICTURE, RECIPE)
+        assert sandbox.restarts == 1
+
+
+def test_a_child_is_replaced_after_its_share_of_images():
+    with Sandbox(limits=SandboxLimits(images_per_child=3)) as sandbox:
+        seen = []
+        for _ in range(6):
+            sandbox.prepare(PICTURE, RECIPE)
+            seen += children(sandbox)
+        # After the third and the sixth none waits.
+        assert len(seen) == 4
+        assert len({*seen}) == 2
+        assert sandbox.restarts == 0
+
+
+def test_a_child_ignores_the_signals_that_a_terminal_or_supervisor_sends_to_all():
+    with Sandbox() as sandbox:
+        sandbox.prepare(PICTURE, RECIPE)
+        (pid,) = children(sandbox)
+        os.kill(pid, signal.SIGINT)
+        os.kill(pid, signal.SIGTERM)
+        assert sandbox.prepare(PICTURE, RECIPE) == prepare(PICTURE, RECIPE)
+        assert children(sandbox) == [pid]
+
+
+def test_closing_ends_the_children():
+    sandbox = Sandbox()
+    sandbox.prepare(PICTURE, RECIPE)
+    (pid,) = children(sandbox)
+    assert alive(pid)
+    sandbox.close()
+    assert not alive(pid)
+
+
+@pytest.mark.parametrize("behaviour", ["inputs:prepare", "loop"])
+def test_children_end_when_their_parent_is_killed(behaviour: str, tmp_path: Path):
+    """An idle child sees the socket close; a looping one runs out of processor time."""
+    name = "demure.inputs:prepare" if behaviour == "inputs:prepare" else "decoders:loop"
+    program = f"""
+import os, sys, threading
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from demure.sandbox import Sandbox
+from demure.inputs import Recipe
+from demure.decode import DecodeLimits
+from demure.preprocess import Resize
+sandbox = Sandbox(prepare={name!r})
+child = sandbox._take()
+print(child.process.pid, flush=True)
+data = open({str(EXAMPLE)!r}, 'rb').read()
+child.prepare(data, Recipe({{'m': (Resize(8, 8, False),)}}, limits=DecodeLimits(timeout_s=2)))
+threading.Event().wait()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
+        pid = int(parent.stdout.readline())
+        time.sleep(0.5)
+        assert alive(pid)
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(pid)
+
+
+def test_a_decoder_cannot_write_a_file(tmp_path: Path):
+    target = tmp_path / "written"
+    with Sandbox(prepare="decoders:write_file") as sandbox, pytest.raises(Undecodable):
+        sandbox.prepare(bytes(target), RECIPE)
+    assert target.read_bytes() == b""
+
+
+def test_a_decoder_cannot_open_many_files():
+    with Sandbox(prepare="decoders:open_files") as sandbox, pytest.raises(Undecodable):
+        sandbox.prepare(PICTURE, RECIPE)
+
+
+def test_a_decoder_sees_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DEMURE_API_KEYS", "secret")
+    with Sandbox(prepare="decoders:report_environment") as sandbox:
+        assert sandbox.prepare(PICTURE, RECIPE).rows[0].frame == 0
+
+
+def test_a_decoder_starts_without_numpy_and_the_rest():
+    with Sandbox(prepare="decoders:report_modules") as sandbox:
+        assert sandbox.prepare(PICTURE, RECIPE).rows[0].frame == 0
+
+
+def test_our_own_errors_are_told_from_a_broken_decoder():
+    with Sandbox(prepare="decoders:refuse") as sandbox:
+        with pytest.raises(TooManyFrames, match="9 frames; the limit is 8"):
+            sandbox.prepare(PICTURE, RECIPE)
+        assert len(children(sandbox)) == 1
+        assert sandbox.restarts == 0
+
+
+def test_a_decoder_that_cannot_start_is_an_overload_and_can_be_tried_again():
+    with Sandbox(prepare="decoders:no_such_function") as sandbox, pytest.raises(Overloaded) as caught:
+        sandbox.prepare(PICTURE, RECIPE)
+    assert caught.value.retryable
