@@ -26,7 +26,9 @@ EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 def shown(*screenings: Screening, width: int, terminal: bool) -> str:
     out = io.StringIO()
-    report = Report(Console(file=out, width=width, force_terminal=terminal, color_system=None, legacy_windows=False))
+    report = Report(
+        Console(file=out, width=width, force_terminal=terminal, color_system=None, legacy_windows=False), [*SHOWN]
+    )
     for screening in screenings:
         report.add(screening)
     return out.getvalue()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,7 @@ from demure import __version__
 from demure.errors import DemureError
 
 if TYPE_CHECKING:
-    from demure.pipeline import Screening
+    from demure.pipeline import Screener, Screening
     from demure.settings import Settings
 
 app = typer.Typer(
@@ -84,15 +85,11 @@ def classify(
     Exits with 0 if every image was judged, 1 if any could not be (it is answered `unknown`, with the error's code), 2 if
     the question was wrong.
     """
-    import json
-
     failed = False
-    show = None if as_json else _report()
-    for screening in _screen_all(sources, _settings(), model, policy, fidelity):
-        failed |= screening.error is not None
-        if show is None:
-            print(json.dumps(screening.as_dict()), flush=True)
-        else:
+    with _screener(_settings(), len(sources), model, policy, fidelity) as screener:
+        show = _print_json if as_json else _report(screener.policy.witnesses)
+        for screening in _screen_all(screener, sources):
+            failed |= screening.error is not None
             show(screening)
     raise typer.Exit(ExitCode.SOME_NOT_JUDGED if failed else ExitCode.DONE)
 
@@ -148,31 +145,36 @@ def _settings() -> Settings:
     return read_settings()
 
 
-def _screen_all(
-    sources: list[str], settings: Settings, model: str | None, policy: str | None, fidelity: str
-) -> Iterator[Screening]:
-    """In the order given, on every core that this process may use, decoding in the sandbox."""
-    from concurrent.futures import ThreadPoolExecutor
-
+@contextmanager
+def _screener(
+    settings: Settings, images: int, model: str | None, policy: str | None, fidelity: str
+) -> Iterator[Screener]:
+    """Decoding in the sandbox: who looks into suspicious files does it here too."""
     from demure import models as models_module
     from demure.models import Registry
     from demure.pipeline import Classifiers, Screener
     from demure.sandbox import Sandbox
 
-    workers = min(len(sources), _cores())
-    with Sandbox(workers) as sandbox, ThreadPoolExecutor(workers) as pool:
-        screener = Screener(
+    with Sandbox(min(images, _cores())) as sandbox:
+        yield Screener(
             policy or settings.policy,
             model=model or models_module.DEFAULT,
             fidelity=fidelity,
             sandbox=sandbox,
             classifiers=Classifiers(Registry(settings.models_dir)),
         )
-        yield from pool.map(lambda source: screener.screen(_read(source), id=source), sources)
 
 
-def _read(source: str) -> str | bytes:
-    return sys.stdin.buffer.read() if source == "-" else source
+def _screen_all(screener: Screener, sources: list[str]) -> Iterator[Screening]:
+    """In the order given, on every core that this process may use."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(len(sources), _cores())) as pool:
+        yield from pool.map(lambda source: screener.screen(_read(source, screener), id=source), sources)
+
+
+def _read(source: str, screener: Screener) -> str | bytes:
+    return sys.stdin.buffer.read(screener.limits.max_bytes + 1) if source == "-" else source
 
 
 def _cores() -> int:
@@ -181,12 +183,19 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _report() -> Callable[[Screening], None]:
+def _print_json(screening: Screening) -> None:
+    import json
+
+    print(json.dumps(screening.as_dict()), flush=True)
+
+
+def _report(witnesses: Iterable[str]) -> Callable[[Screening], None]:
     from rich.console import Console
 
+    from demure.scores import Category
     from demure.terminal import Report
 
-    return Report(Console()).add
+    return Report(Console(), [*Category, *sorted(witnesses)]).add
 
 
 def _list(rows: Iterable[dict[str, object]], *, as_json: bool) -> None:

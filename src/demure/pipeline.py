@@ -96,6 +96,7 @@ class Screener:
         self._classifiers = {n: available[n] for n in [model, *sorted(self.policy.witnesses - {model})]}
         self._prepare = prepare if sandbox is None else sandbox.prepare
         steps = {name: classifier.spec.pixel_steps for name, classifier in self._classifiers.items()}
+        self.limits = limits
         self._recipe = Recipe(steps, Fidelity(fidelity), limits)
 
     def screen(self, source: Source, *, id: str | None = None) -> Screening:
@@ -106,7 +107,7 @@ class Screener:
         """
         clock, sha256 = _Clock(), None
         try:
-            data = read_source(source, self._recipe.limits.max_bytes)
+            data = read_source(source, self.limits.max_bytes)
             sha256 = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else None
             inputs = self._decode(data)
             clock.lap("decode")

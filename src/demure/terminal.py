@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,33 +16,34 @@ _COLOURS = {Outcome.SAFE: "green", Outcome.UNKNOWN: "yellow", Outcome.ADULT: "re
 _GRAVE = {Category.PORN, Category.HENTAI}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _MIN_BAR, _MAX_BAR = 4, 9  # characters
-_NAME_WIDTH = 30
+_NAME_WIDTH, _GAP = 34, 2
 
 
 class Report:
     """Prints one screening after another, in columns that stay where they are."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, names: Sequence[str]) -> None:
+        """`names` are the scores to expect, in order: one may be missing from a screening, none is added."""
         self._console = console
+        self._names = names
+        self._bar = max(_MIN_BAR, min(_MAX_BAR, (console.width - _NAME_WIDTH) // len(names) - _GAP))
         self._started = False
 
     def add(self, screening: Screening) -> None:
         if self._console.is_terminal:
             self._console.print(self._table(screening))
+            self._console.print()
         else:
             print(plain_line(screening), file=self._console.file, flush=True)
         self._started = True
 
     def _table(self, screening: Screening) -> Table:
         given = scores_by_name(screening)
-        names = [*Category, *(name for name in given if name not in list(Category))]
-        bar = (self._console.width - _NAME_WIDTH) // max(len(names), 1) - 3
-        bar = max(_MIN_BAR, min(_MAX_BAR, bar))
-        table = Table(box=box.SIMPLE_HEAD, expand=True, show_header=not self._started, pad_edge=False, padding=(0, 1))
+        table = Table(box=None, expand=True, show_header=not self._started, padding=(0, _GAP, 0, 0), header_style="dim")
         table.add_column("image", ratio=1, overflow="fold")
-        for name in names:
-            table.add_column(str(name), width=max(bar, len(name)), no_wrap=True)
-        table.add_row(_headline(screening), *(_cell(name, given.get(name), bar) for name in names))
+        for name in self._names:
+            table.add_column(name, width=max(self._bar, len(name)), no_wrap=True)
+        table.add_row(_headline(screening), *(_cell(name, given.get(name), self._bar) for name in self._names))
         return table
 
 
@@ -68,7 +68,8 @@ def _headline(screening: Screening) -> Text:
     reason = screening.reason if screening.error is None else f"{screening.reason}: {screening.error.message}"
     return Text.assemble(
         (f" {screening.decision} ", f"bold {colour} reverse"),
-        (f" {printable(screening.id or '')}", "bold"),
+        " ",
+        (printable(screening.id or ""), "bold"),
         "\n",
         (printable(reason), "dim"),
     )
