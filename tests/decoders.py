@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
 
-from demure import inputs
+from demure import decoder, inputs
 from demure.decode import Media
 from demure.errors import TooManyFrames
 from demure.inputs import Inputs, Recipe, Row
@@ -64,9 +66,13 @@ def write_file(data: bytes, recipe: Recipe) -> Inputs:
 
 
 def open_files(data: bytes, recipe: Recipe) -> Inputs:
+    """Answers with the number of files that it could open, as a frame's index."""
     files = []
-    while True:
-        files.append(open("/dev/null"))  # noqa: PTH123, SIM115
+    try:
+        while True:
+            files.append(Path("/dev/null").open())  # noqa: SIM115
+    except OSError:
+        return answer(recipe, frame=len(files))
 
 
 def report_environment(data: bytes, recipe: Recipe) -> Inputs:
@@ -81,6 +87,17 @@ def report_modules(data: bytes, recipe: Recipe) -> Inputs:
 
 def wrong_size(data: bytes, recipe: Recipe) -> Inputs:
     return answer(recipe, width=4096)
+
+
+def turned_size(data: bytes, recipe: Recipe) -> Inputs:
+    """As many bytes as were asked for, in another shape."""
+    ((name, (resize,)),) = recipe.steps.items()
+    pixels = Pixels(resize.height, resize.width, "uint8", bytes(resize.width * resize.height * 3))
+    return Inputs(Media("image/png", 1, 1, 1, 1), (Row(0, {name: pixels}),))
+
+
+def no_pixels(data: bytes, recipe: Recipe) -> Inputs:
+    return Inputs(Media("image/png", 1, 1, 1, 1), (Row(0, {}),))
 
 
 def wrong_type(data: bytes, recipe: Recipe) -> Inputs:
@@ -114,6 +131,16 @@ def short_body(data: bytes, recipe: Recipe) -> Inputs:
 
 def huge_header(data: bytes, recipe: Recipe) -> Inputs:
     os.write(0, b"\xff\xff\xff\xff")
+    time.sleep(600)
+    raise AssertionError
+
+
+def long_header(data: bytes, recipe: Recipe) -> Inputs:
+    """A right answer, in a header of 300 KB."""
+    header, body = decoder.inputs_to_wire(answer(recipe))
+    encoded = json.dumps(header).encode().ljust(300_000)
+    with socket.socket(fileno=os.dup(0)) as connection:
+        connection.sendall(len(encoded).to_bytes(4, "big") + encoded + b"".join(body))
     time.sleep(600)
     raise AssertionError
 

@@ -93,6 +93,9 @@ FATAL = [
     "leave",
     "fail",
     "wrong_size",
+    "turned_size",
+    "no_pixels",
+    "long_header",
     "wrong_type",
     "wrong_media",
     "wrong_names",
@@ -229,8 +232,8 @@ def test_a_decoder_cannot_write_a_file(tmp_path: Path):
 
 
 def test_a_decoder_cannot_open_many_files():
-    with Sandbox(prepare="decoders:open_files") as sandbox, pytest.raises(Undecodable):
-        sandbox.prepare(PICTURE, RECIPE)
+    with Sandbox(prepare="decoders:open_files") as sandbox:
+        assert sandbox.prepare(PICTURE, RECIPE).rows[0].frame < 16
 
 
 def test_a_decoder_sees_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch):
