@@ -5,7 +5,9 @@ import re
 import pytest
 
 from demure import errors
-from demure.errors import DemureError, by_code
+from demure.errors import DemureError, UpstreamStatus, by_code
+
+RETRYABLE = {"overloaded", "timed_out", "upstream_timeout", "upstream_unreachable"}
 
 
 def subclasses(parent: type) -> set[type]:
@@ -30,4 +32,10 @@ def test_every_leaf_has_a_code_of_its_own():
 def test_an_error_carries_its_code_and_its_message(code: str, kind: type[DemureError]):
     error = kind("what, and what to do")
     assert (error.code, error.message, str(error)) == (code, "what, and what to do", "what, and what to do")
-    assert error.retryable is (code == "overloaded")
+    assert error.retryable is (code in RETRYABLE)
+
+
+@pytest.mark.parametrize(("status", "retryable"), [(404, False), (499, False), (500, True), (503, True)])
+def test_a_host_that_failed_may_be_asked_again_and_one_that_refused_may_not(status: int, retryable: bool):
+    error = UpstreamStatus("what, and what to do", status)
+    assert (error.status, error.retryable) == (status, retryable)

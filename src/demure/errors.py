@@ -11,10 +11,20 @@ DemureError
 │   ├── Undecodable            undecodable
 │   ├── TooManyPixels          too_many_pixels
 │   └── TooManyFrames          too_many_frames
+├── FetchError                 the URL could not be fetched
+│   ├── UrlNotAllowed          url_not_allowed
+│   ├── TooManyRedirects       too_many_redirects
+│   ├── UpstreamStatus         upstream_status
+│   ├── UpstreamEncoding       upstream_encoding
+│   ├── UpstreamProtocolError  upstream_protocol_error
+│   ├── UpstreamUnreachable    upstream_unreachable
+│   ├── UpstreamBadRedirect    upstream_bad_redirect
+│   └── UpstreamTimeout        upstream_timeout
 ├── UnknownName                a name that the caller chose is not known here
 │   ├── UnknownModel           unknown_model
 │   └── UnknownPolicy          unknown_policy
 ├── Overloaded                 overloaded
+├── TimedOut                   timed_out
 └── SetupError                 the operator's own files or settings; found at start, not by a request
     ├── InvalidModel           invalid_model
     ├── DamagedWeights         damaged_weights
@@ -78,6 +88,53 @@ class TooManyFrames(ImageError):
     code = "too_many_frames"
 
 
+class FetchError(DemureError):
+    """The URL could not be fetched."""
+
+
+class UrlNotAllowed(FetchError):
+    """The URL's form or its address is refused. The message never tells what stands behind an address."""
+
+    code = "url_not_allowed"
+
+
+class TooManyRedirects(FetchError):
+    code = "too_many_redirects"
+
+
+class UpstreamStatus(FetchError):
+    """The host answered, but not with 200. `status` is what it answered; 0 where only the code came this far."""
+
+    code = "upstream_status"
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retryable = status >= 500
+
+
+class UpstreamEncoding(FetchError):
+    code = "upstream_encoding"
+
+
+class UpstreamProtocolError(FetchError):
+    code = "upstream_protocol_error"
+
+
+class UpstreamUnreachable(FetchError):
+    code = "upstream_unreachable"
+    retryable = True
+
+
+class UpstreamBadRedirect(FetchError):
+    code = "upstream_bad_redirect"
+
+
+class UpstreamTimeout(FetchError):
+    code = "upstream_timeout"
+    retryable = True
+
+
 class UnknownName(DemureError):
     """A name that the caller chose is not known here; the message lists the known ones."""
 
@@ -92,6 +149,11 @@ class UnknownPolicy(UnknownName):
 
 class Overloaded(DemureError):
     code = "overloaded"
+    retryable = True
+
+
+class TimedOut(DemureError):
+    code = "timed_out"
     retryable = True
 
 
