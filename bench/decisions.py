@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 from stages import processor
 
+from demure.classifier import Classifiers
 from demure.decode import DecodeLimits, decode
 from demure.errors import ImageError
 from demure.inputs import Recipe
 from demure.models import DEFAULT, Registry
-from demure.pipeline import Classifiers
 from demure.policy import SHIPPED, Outcome, decide, find_policy, sort_score
 from demure.preprocess import Fidelity, run_pixel_steps
 

@@ -23,9 +23,9 @@ from PIL import Image, ImageFilter
 from rich.console import Console
 from rich.table import Table
 
+from demure.classifier import Classifiers
 from demure.inputs import Recipe, prepare
 from demure.models import DEFAULT, Registry
-from demure.pipeline import Classifiers
 from demure.preprocess import Fidelity
 from demure.sandbox import Sandbox
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from demure import decoder, inputs
+from demure import inputs, sandbox_child
 from demure.decode import Media
 from demure.errors import TooManyFrames
 from demure.inputs import Inputs, Recipe, Row
@@ -72,17 +72,17 @@ def open_files(data: bytes, recipe: Recipe) -> Inputs:
         while True:
             files.append(Path("/dev/null").open())  # noqa: SIM115
     except OSError:
-        return answer(recipe, frame=len(files))
+        return answer(recipe, frame=len(files), frames=1000)
 
 
 def report_environment(data: bytes, recipe: Recipe) -> Inputs:
     """Answers with the number of environment variables beyond those that the sandbox sets, as a frame's index."""
     known = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
-    return answer(recipe, frame=len({*os.environ} - known - {"LC_CTYPE"}))
+    return answer(recipe, frame=len({*os.environ} - known - {"LC_CTYPE"}), frames=1000)
 
 
 def report_modules(data: bytes, recipe: Recipe) -> Inputs:
-    return answer(recipe, frame=sum(name in sys.modules for name in ("numpy", "onnxruntime", "pydantic")))
+    return answer(recipe, frame=sum(name in sys.modules for name in ("numpy", "onnxruntime", "pydantic")), frames=1000)
 
 
 def wrong_size(data: bytes, recipe: Recipe) -> Inputs:
@@ -137,7 +137,7 @@ def huge_header(data: bytes, recipe: Recipe) -> Inputs:
 
 def long_header(data: bytes, recipe: Recipe) -> Inputs:
     """A right answer, in a header of 300 KB."""
-    header, body = decoder.inputs_to_wire(answer(recipe))
+    header, body = sandbox_child.inputs_to_wire(answer(recipe))
     encoded = json.dumps(header).encode().ljust(300_000)
     with socket.socket(fileno=os.dup(0)) as connection:
         connection.sendall(len(encoded).to_bytes(4, "big") + encoded + b"".join(body))
@@ -152,17 +152,68 @@ def no_json(data: bytes, recipe: Recipe) -> Inputs:
 
 
 def drip(data: bytes, recipe: Recipe) -> Inputs:
-    """A byte now and then, so that no single wait is long."""
-    while True:
-        os.write(0, b"\0")
-        time.sleep(0.05)
+    """A right answer, a byte now and then, so that no single wait is long."""
+    header, _ = sandbox_child.inputs_to_wire(answer(recipe))
+    encoded = json.dumps(header).encode().ljust(1000)
+    for byte in len(encoded).to_bytes(4, "big") + encoded:
+        os.write(0, bytes([byte]))
+        time.sleep(0.1)
+    raise AssertionError
+
+
+def drip_pixels(data: bytes, recipe: Recipe) -> Inputs:
+    header, body = sandbox_child.inputs_to_wire(answer(recipe))
+    encoded = json.dumps(header).encode()
+    os.write(0, len(encoded).to_bytes(4, "big") + encoded)
+    for byte in b"".join(body):
+        os.write(0, bytes([byte]))
+        time.sleep(0.1)
+    raise AssertionError
+
+
+def raw_header(header: bytes) -> None:
+    os.write(0, len(header).to_bytes(4, "big") + header)
+    time.sleep(600)
+
+
+def deep_header(data: bytes, recipe: Recipe) -> Inputs:
+    raw_header(b"[" * 100_000)
+    raise AssertionError
+
+
+def infinite_frame(data: bytes, recipe: Recipe) -> Inputs:
+    header, _ = sandbox_child.inputs_to_wire(answer(recipe))
+    raw_header(json.dumps(header).replace('"frame": 0', '"frame": Infinity').encode())
+    raise AssertionError
+
+
+def foreign_error(data: bytes, recipe: Recipe) -> Inputs:
+    """Blames the operator's files."""
+    raw_header(b'{"error": "invalid_policy", "message": "x"}')
+    raise AssertionError
+
+
+def no_frame(data: bytes, recipe: Recipe) -> Inputs:
+    return answer(recipe, frame=7)
+
+
+def floats(data: bytes, recipe: Recipe) -> Inputs:
+    """Numbers that may be none, where whole levels were asked for."""
+    ((name, (resize,)),) = recipe.steps.items()
+    pixels = Pixels(resize.width, resize.height, "float32", b"\xff" * (resize.width * resize.height * 12))
+    return Inputs(Media("image/png", 1, 1, 1, 1), (Row(0, {name: pixels}),))
 
 
 def answer(
-    recipe: Recipe, frame: int = 0, width: int | None = None, dtype: str = "uint8", kind: str = "image/png"
+    recipe: Recipe,
+    frame: int = 0,
+    width: int | None = None,
+    dtype: str = "uint8",
+    kind: str = "image/png",
+    frames: int = 1,
 ) -> Inputs:
     pixels = {
         name: Pixels(width or steps[-1].width, steps[-1].height, dtype, bytes(steps[-1].width * steps[-1].height * 3))
         for name, steps in recipe.steps.items()
     }
-    return Inputs(Media(kind, 1, 1, 1, 1), (Row(frame, pixels),))
+    return Inputs(Media(kind, 1, 1, frames, 1), (Row(frame, pixels),))

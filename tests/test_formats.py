@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import struct
+import zlib
 
 import pytest
 from pictures import animation, encode, gradient, noise
 
-from demure.errors import EmptyBody, NotAnImage, UnsupportedFormat
-from demure.formats import Format, count_gif_frames, count_jpeg_scans, sniff
+from demure.errors import EmptyBody, NotAnImage, Undecodable, UnsupportedFormat
+from demure.formats import Format, check_png_animation, count_jpeg_scans, sniff, walk_gif
 
 SMALL = gradient(20, 10)
 ISO = struct.pack(">I4s4sI", 24, b"ftyp", b"mif1", 0)
@@ -75,21 +77,87 @@ def test_no_bytes_are_refused_as_such():
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_gif_frames_are_counted(count: int):
     data = animation([noise(12, 9, seed=i) for i in range(count)])
-    assert count_gif_frames(data, limit=1000) == count
+    assert len(walk_gif(data, limit=1000)) == count
 
 
 def test_gif_counting_stops_one_past_the_limit():
     data = animation([noise(12, 9, seed=i) for i in range(9)])
-    assert count_gif_frames(data, limit=9) == 9
-    assert count_gif_frames(data, limit=8) == 9
-    assert count_gif_frames(data, limit=3) == 4
+    assert len(walk_gif(data, limit=9)) == 9
+    assert len(walk_gif(data, limit=8)) == 9
+    assert len(walk_gif(data, limit=3)) == 4
 
 
 def test_a_cut_gif_counts_up_to_the_cut():
     data = animation([noise(40, 30, seed=i) for i in range(4)])
-    counts = [count_gif_frames(data[:cut], limit=1000) for cut in range(13, len(data))]
+    counts = [len(walk_gif(data[:cut], limit=1000)) for cut in range(13, len(data))]
     assert counts == sorted(counts)
     assert {*counts} == {0, 1, 2, 3, 4}
+
+
+def test_a_gif_with_bytes_between_its_blocks_is_refused():
+    data = encode(noise(12, 9), "GIF")
+    with pytest.raises(Undecodable, match="between its blocks"):
+        walk_gif(data[:-1] + b"\0" + data[-1:], limit=1000)
+
+
+def test_bytes_behind_a_gifs_trailer_are_nobodys():
+    data = animation([noise(12, 9, seed=i) for i in range(2)])
+    assert len(walk_gif(data + b"\0" + data, limit=1000)) == 2
+
+
+def later_frame(left: int, top: int, width: int, height: int) -> bytes:
+    """A 12 x 9 GIF whose second frame claims this rectangle."""
+    data = bytearray(animation([noise(12, 9, seed=i) for i in range(2)]))
+    second = walk_gif(bytes(data), limit=1000)[1]
+    descriptor = data.rindex(b"\x2c" + struct.pack("<4H", 0, 0, 12, 9), 0, second.data_at)
+    data[descriptor + 1 : descriptor + 9] = struct.pack("<4H", left, top, width, height)
+    return bytes(data)
+
+
+def test_a_later_gif_frame_must_not_leave_the_picture():
+    assert len(walk_gif(later_frame(2, 3, 10, 6), limit=1000)) == 2
+    for rectangle in ((3, 3, 10, 6), (2, 4, 10, 6), (0, 0, 3000, 9)):
+        with pytest.raises(Undecodable, match="beyond its picture"):
+            walk_gif(later_frame(*rectangle), limit=1000)
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def test_an_animated_png_must_say_one_thing():
+    data = animation([noise(12, 9, seed=i) for i in range(3)], "PNG")
+    check_png_animation(data)
+    check_png_animation(encode(noise(12, 9), "PNG"))
+    at = data.index(b"acTL") - 4
+    again = data[:at] + png_chunk(b"acTL", struct.pack(">II", 3, 0)) + data[at:]
+    fewer = data[:at] + png_chunk(b"acTL", struct.pack(">II", 1, 0)) + data[at + 20 :]
+    for damaged in (again, fewer):
+        with pytest.raises(Undecodable, match="tells of"):
+            check_png_animation(damaged)
+
+
+HOSTILE = {
+    "svg-comments": b"<!--" * 5_000_000,
+    "svg-declarations": b"<?xml " * 3_000_000,
+    "spaces": b" " * 20_000_000,
+    "nothing-known": b"\x07" * 20_000_000,
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
+def test_telling_a_format_looks_at_a_few_bytes_only(data: bytes):
+    with pytest.raises((NotAnImage, UnsupportedFormat)):
+        sniff(data)
+
+
+@pytest.mark.parametrize("filler", [b"\xff", b"\xff\xd8", b"\xff\x01"], ids=["fill-bytes", "starts", "temporary"])
+def test_walking_a_jpeg_of_markers_alone_comes_to_an_end(filler: bytes):
+    data = b"\xff\xd8" + filler * (20_000_000 // len(filler))
+    scans = 0
+    with contextlib.suppress(Undecodable):
+        scans = count_jpeg_scans(data, limit=100)
+    assert scans == 0
 
 
 def test_a_baseline_jpeg_has_one_scan():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from conftest import FIVE, WITNESS, add_model, describe, tiny_graph
+from tiny_models import FIVE, WITNESS, add_model, describe, tiny_graph
 
 from demure.errors import DamagedWeights, InvalidModel, UnknownModel
 from demure.models import BUNDLED_DIR, DEFAULT, Registry, read_spec
@@ -120,6 +120,12 @@ BROKEN = {
         "expected one resize",
     ),
     "unknown-step": ("divide = 255", "blur = 3", "steps[1].blur", "divide = n"),
+    "deep": ("[input]", "x = " + "[" * 3000, "cannot be read as TOML", ""),
+    "labels-are-lists": ("labels = ['drawings'", "labels = [['drawings']", "output.labels", "different names"),
+    "divide-by-truth": ("divide = 255", "divide = true", "steps[1].divide", "divide = n"),
+    "divide-by-infinity": ("divide = 255", "divide = inf", "steps[1].divide", "divide = n"),
+    "subtract-nothing": ("divide = 255", "subtract = [nan, 1, 1]", "steps[1].subtract", "subtract ="),
+    "crop-too-large": ("divide = 255", "crop = { width = 9, height = 8 }", "steps[1].crop", "no more than the 8 x 8"),
     "divide-by-zero": ("divide = 255", "divide = 0", "steps[1].divide", "divide = n"),
     "two-keys": ("divide = 255", "divide = 255\nbgr = true", "steps[1]", "one key"),
     "antialias-is-text": ("antialias = false", 'antialias = "no"', "steps[0].resize", "antialias"),

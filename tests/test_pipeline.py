@@ -13,10 +13,11 @@ import pytest
 from pictures import EXAMPLE, animation, encode, gradient
 
 import demure
+from demure.classifier import Classifiers
 from demure.decode import DecodeLimits
 from demure.errors import DamagedWeights, InvalidPolicy, NotAnImage, SourceNotFound, UnknownModel, UnknownPolicy
 from demure.models import Registry
-from demure.pipeline import Classifiers, Screener, classify_with
+from demure.pipeline import Screener, classify_with
 from demure.policy import parse_policy
 from demure.sandbox import Sandbox
 

@@ -141,7 +141,19 @@ BROKEN = [
     ('name="x"\nadult=3', "adult", "expected a table"),
     ('name="x"\n[adult]\npron={at_least=0.5}', "adult.pron", "unknown name"),
     ('name="x"\n[adult]\nnudenet={at_least=0.5}', "adult.nudenet", "unknown name"),
-    ('name="x"\n[adult]\nporn=0.5', "porn", "expected a table"),
+    ('name="x"\n[adult]\nporn=0.5', "adult.porn", "expected a table"),
+    ('name="x"\n[sums]\nrisk=3', "sums.risk", "expected a table"),
+    ('name="x"\n[sums]\nrisk={}', "sums.risk", "weights above 0"),
+    ('name="x"\n[sums]\nrisk={porn=-1}', "sums.risk", "weights above 0"),
+    ('name="x"\n[sums]\nrisk={porn=0}', "sums.risk", "weights above 0"),
+    ('name="x"\n[safe]\nporn={at_most=25}', "safe.porn.at_most", "less than 1"),
+    ('name="x"\n[safe]\nporn={at_most=1}', "safe.porn.at_most", "less than 1"),
+    ('name="x"\n[safe]\nporn={at_most=-0.1}', "safe.porn.at_most", "at least 0"),
+    ('name="x"\n[safe]\nneutral={at_least=0.0}', "safe.neutral.at_least", "more than 0"),
+    ('name="x"\n[adult]\nporn={at_least=85}', "adult.porn.at_least", "at most 1"),
+    ('name="x"\n[sums]\ns={porn=1, sexy=0.5}\n[adult]\ns={at_least=1.6}', "adult.s.at_least", "at most 1.5"),
+    (f'name="x"\n[adult]\nporn={{at_least={"9" * 400}}}', "adult.porn.at_least", "expected a number"),
+    ("a=" + "[" * 3000, "not TOML", ""),
     ('name="x"\n[adult]\nporn={}', "adult.porn", "at_least"),
     ('name="x"\n[adult]\nporn={above=0.5}', "adult.porn", "at_least"),
     ('name="x"\n[adult]\nporn={at_least="high"}', "adult.porn.at_least", "expected a number"),
@@ -172,6 +184,11 @@ def test_an_operators_policy_is_found_by_its_path(tmp_path):
 def test_an_unknown_policy_is_refused_with_the_known_ones():
     with pytest.raises(UnknownPolicy, match="balanced, strict, permissive, original"):
         find_policy("lenient", WITNESSES)
+
+
+def test_a_name_with_a_nul_is_refused():
+    with pytest.raises(InvalidPolicy, match="cannot be read"):
+        find_policy("a\0.toml", WITNESSES)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["absent", "not-text"])

@@ -105,6 +105,12 @@ FATAL = [
     "huge_header",
     "no_json",
     "drip",
+    "drip_pixels",
+    "deep_header",
+    "infinite_frame",
+    "foreign_error",
+    "no_frame",
+    "floats",
 ]
 
 
@@ -112,11 +118,12 @@ FATAL = [
 def test_a_decoder_that_breaks_or_lies_costs_its_image_and_is_killed(behaviour: str):
     with Sandbox(prepare=f"decoders:{behaviour}") as sandbox:
         started = time.monotonic()
-        with pytest.raises(Undecodable, match="broke its decoder"):
+        with pytest.raises(Undecodable, match="broke its decoder|took longer than 1 s"):
             sandbox.prepare(PICTURE, SHORT)
         assert sandbox.restarts == 1
         assert children(sandbox) == []
-        assert time.monotonic() - started < 20  # not the 600 s that some of them would sleep
+        # The second that it is given, and its start; not the hundred that `drip` would take, nor the 600 of others.
+        assert time.monotonic() - started < 15
 
 
 def test_a_decoder_that_allocates_without_end_meets_its_limit_and_is_replaced():
@@ -184,6 +191,69 @@ def test_a_child_ignores_the_signals_that_a_terminal_or_supervisor_sends_to_all(
         os.kill(pid, signal.SIGTERM)
         assert sandbox.prepare(PICTURE, RECIPE) == prepare(PICTURE, RECIPE)
         assert children(sandbox) == [pid]
+
+
+def test_closing_ends_a_child_that_is_at_work_when_its_answer_is_out():
+    sandbox = Sandbox()
+    with sandbox._borrowed() as child:
+        sandbox.close()
+        assert child.prepare(PICTURE, RECIPE) == prepare(PICTURE, RECIPE)
+    assert not alive(child.process.pid)
+    assert children(sandbox) == []
+
+
+def test_all_children_can_be_started_at_once():
+    with Sandbox(3) as sandbox:
+        assert not sandbox.ready
+        sandbox.start()
+        assert len({*children(sandbox)}) == 3
+        assert sandbox.ready
+
+
+def test_restarts_are_told():
+    told = []
+    with Sandbox(prepare="decoders:crash", on_restart=lambda: told.append(1)) as sandbox:
+        for _ in range(2):
+            with pytest.raises(Undecodable):
+                sandbox.prepare(PICTURE, SHORT)
+    assert told == [1, 1]
+
+
+def test_no_file_descriptor_left_is_an_overload():
+    """In a process of its own: this one needs its descriptors."""
+    program = """
+import os, resource, sys
+from demure.sandbox import Sandbox
+from demure.errors import Overloaded
+from demure.inputs import Recipe
+from demure.preprocess import Resize
+resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir('/proc/self/fd')), 100))
+try:
+    Sandbox().prepare(b'x', Recipe({'m': (Resize(8, 8, False),)}))
+except Overloaded as error:
+    print(error.message)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert "no decoder could be started (Too many open files)" in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root may hand a process limits and take its rights to raise them away"
+)
+@pytest.mark.parametrize("limit", ["--cpu=3600:3600", "--as=800000000:800000000"])
+def test_limits_that_were_inherited_are_kept_and_do_no_harm(limit: str):
+    program = f"""
+import sys
+from demure.sandbox import Sandbox
+from demure.inputs import Recipe
+from demure.preprocess import Resize
+data = open({str(EXAMPLE)!r}, 'rb').read()
+with Sandbox() as sandbox:
+    print(len(sandbox.prepare(data, Recipe({{'m': (Resize(8, 8, False),)}})).rows))
+"""
+    command = ["prlimit", limit, "setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "1\n", done.stderr
 
 
 def test_closing_ends_the_children():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import tiny_graph
+from tiny_models import tiny_graph
 
 from demure.errors import InvalidModel
 from demure.models import Registry

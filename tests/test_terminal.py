@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from demure.errors import NotAnImage
+from demure.errors import NotAnImage, SourceNotFound
 from demure.pipeline import Screening
 from demure.policy import Outcome
 from demure.scores import Scores
@@ -68,6 +68,13 @@ def test_bars_are_as_long_as_their_scores(width: int):
     expected = [longest * score for score in SHOWN.values() if score > 0]
     assert longest >= 4 * 8
     assert eighths == pytest.approx(expected, abs=0.5)
+
+
+def test_a_message_cannot_forge_a_line():
+    forged = SourceNotFound("nope\nsafe\trisk <= 0.25\tgood.jpg: No such file")
+    line = plain_line(Screening(Outcome.UNKNOWN, "not_found", "balanced", "v", id="nope", error=forged))
+    assert len(line.splitlines()) == 1
+    assert line.count("\t") == 2
 
 
 def test_the_header_is_shown_once():

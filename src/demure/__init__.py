@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from demure.classifier import Classifier
+    from demure.classifier import Classifier, Classifiers
     from demure.decode import DecodeLimits, Media
     from demure.errors import DemureError
     from demure.models import ModelSpec, Registry
-    from demure.pipeline import Classifiers, Screener, Screening, classify, screen
+    from demure.pipeline import Screener, Screening, classify, screen
     from demure.policy import Decision, Outcome, Policy, decide, find_policy
     from demure.preprocess import Fidelity
     from demure.sandbox import Sandbox, SandboxLimits
@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Category": "scores",
     "Classifier": "classifier",
-    "Classifiers": "pipeline",
+    "Classifiers": "classifier",
     "DecodeLimits": "decode",
     "Decision": "policy",
     "DemureError": "errors",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 from demure.errors import InvalidModel
-from demure.models import ModelSpec
+from demure.models import ModelSpec, Registry
 from demure.preprocess import Pixels, run_value_steps
 from demure.scores import Category, Scores
 from demure.session import Session
@@ -70,3 +72,27 @@ def to_scores(row: NDArray[np.float32], spec: ModelSpec) -> Scores:
     if spec.is_witness:
         return Scores({spec.name: values[spec.witness_label]})
     return Scores({c: min(1.0, sum(v for label, v in values.items() if spec.categories[label] is c)) for c in Category})
+
+
+class Classifiers(Mapping[str, Classifier]):
+    """One classifier for each model of a registry, so that weights are loaded once however many Screeners ask."""
+
+    def __init__(self, registry: Registry, *, threads: int = 1) -> None:
+        self.registry = registry
+        self._classifiers = {name: Classifier(spec, threads=threads) for name, spec in registry.items()}
+
+    def __getitem__(self, name: str) -> Classifier:
+        """Raises UnknownModel, which lists the known names."""
+        return self._classifiers[self.registry[name].name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classifiers)
+
+    def __len__(self) -> int:
+        return len(self._classifiers)
+
+
+@cache
+def bundled_classifiers() -> Classifiers:
+    """The package's own models, shared by all that is not told otherwise."""
+    return Classifiers(Registry())

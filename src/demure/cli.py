@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from demure import __version__
-from demure.errors import DemureError
+from demure.errors import DemureError, FetchError, SourceError
 
 if TYPE_CHECKING:
+    from demure.fetch import FetchLimits
     from demure.pipeline import Screener, Screening
     from demure.settings import Settings
 
@@ -28,6 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
+app.add_typer(keys_app, name="keys")
 
 
 class ExitCode(IntEnum):
@@ -46,7 +49,9 @@ def main() -> None:
     try:
         app()
     except DemureError as error:
-        print(f"demure: {error.code}: {error.message}", file=sys.stderr)
+        from demure.terminal import printable
+
+        print(f"demure: {error.code}: {printable(error.message)}", file=sys.stderr)
         sys.exit(ExitCode.WRONG_QUESTION)
     except BrokenPipeError:  # `demure … | head`
         sys.stderr.close()
@@ -71,7 +76,8 @@ def root(
 @app.command()
 def classify(
     sources: Annotated[
-        list[str], typer.Argument(metavar="PATH|- …", help="Image files; - reads one from standard input.")
+        list[str],
+        typer.Argument(metavar="PATH|URL|- …", help="Image files or http(s) URLs; - reads one from standard input."),
     ],
     model: Annotated[str | None, typer.Option(help="The five-class model; see `demure models`.")] = None,
     policy: Annotated[str | None, typer.Option(help="A policy's name, or a path to your own .toml.")] = None,
@@ -86,9 +92,10 @@ def classify(
     the question was wrong.
     """
     failed = False
-    with _screener(_settings(), len(sources), model, policy, fidelity) as screener:
+    settings = _settings()
+    with _screener(settings, len(sources), model, policy, fidelity) as screener:
         show = _print_json if as_json else _report(screener.policy.witnesses)
-        for screening in _screen_all(screener, sources):
+        for screening in _screen_all(screener, sources, settings.fetch_limits):
             failed |= screening.error is not None
             show(screening)
     raise typer.Exit(ExitCode.SOME_NOT_JUDGED if failed else ExitCode.DONE)
@@ -97,19 +104,20 @@ def classify(
 @app.command()
 def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
     """List the models that can be asked: the bundled ones and those of DEMURE_MODELS_DIR."""
-    from demure.models import DEFAULT, Registry
+    from demure.models import Registry
 
+    settings = _settings()
     _list(
         (
             {
                 "name": spec.name,
                 "kind": "witness" if spec.is_witness else "categories",
-                "default": spec.name == DEFAULT,
+                "default": spec.name == settings.model,
                 "licence": spec.licence,
                 "source": spec.source,
                 "description": spec.description,
             }
-            for spec in Registry(_settings().models_dir).values()
+            for spec in Registry(settings.models_dir).values()
         ),
         as_json=as_json,
     )
@@ -139,6 +147,54 @@ def policies(as_json: Annotated[bool, typer.Option("--json", help="One JSON obje
     )
 
 
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 lets the system choose.")] = 8080,
+) -> None:
+    """Answer over HTTP until stopped; what is in flight then is still answered."""
+    from demure.web.server import serve as run
+
+    run(_settings(), host, port)
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Who it is for; shown in the log.")],
+    scopes: Annotated[str, typer.Option(help="Among classify, review, metrics, admin; apart by commas.")] = "classify",
+) -> None:
+    """Make a key and print it alone on the last line. It is shown this once: only its hash is kept."""
+    from demure.keys import KeyFile, make_key
+
+    key, secret = make_key(name, scopes.split(","))
+    file = KeyFile(_settings().key_file)
+    file.add(key)
+    print(f"Added {key.name!r} to {file.path}; a running service knows it from now on. Keep this:")
+    print(secret)
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """List the names and scopes of the keys in the file and in DEMURE_API_KEYS."""
+    from demure.keys import KeyFile
+
+    settings = _settings()
+    for key in (*settings.api_keys, *KeyFile(settings.key_file).keys()):
+        print(f"{key.name}\t{','.join(sorted(key.scopes))}\tsha256 {key.sha256[:12]}…")
+
+
+@keys_app.command("revoke")
+def revoke_key(name: str) -> None:
+    """Remove a key from the file; a running service refuses it from then on."""
+    from demure.errors import SourceNotFound
+    from demure.keys import KeyFile
+
+    file = KeyFile(_settings().key_file)
+    if not file.remove(name):
+        raise SourceNotFound(f"no key {name!r} in {file.path}; `demure keys list` shows what there is")
+    print(f"Removed {name!r} from {file.path}.")
+
+
 def _settings() -> Settings:
     from demure.settings import read_settings
 
@@ -150,37 +206,54 @@ def _screener(
     settings: Settings, images: int, model: str | None, policy: str | None, fidelity: str
 ) -> Iterator[Screener]:
     """Decoding in the sandbox: who looks into suspicious files does it here too."""
-    from demure import models as models_module
+    from demure.classifier import Classifiers
     from demure.models import Registry
-    from demure.pipeline import Classifiers, Screener
+    from demure.pipeline import Screener
+    from demure.processors import usable_processors
     from demure.sandbox import Sandbox
 
-    with Sandbox(min(images, _cores())) as sandbox:
+    with Sandbox(min(images, usable_processors()), settings.sandbox_limits) as sandbox:
         yield Screener(
             policy or settings.policy,
-            model=model or models_module.DEFAULT,
+            model=model or settings.model,
             fidelity=fidelity,
             sandbox=sandbox,
+            limits=settings.decode_limits,
             classifiers=Classifiers(Registry(settings.models_dir)),
         )
 
 
-def _screen_all(screener: Screener, sources: list[str]) -> Iterator[Screening]:
+def _screen_all(screener: Screener, sources: list[str], limits: FetchLimits) -> Iterator[Screening]:
     """In the order given, on every core that this process may use."""
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(min(len(sources), _cores())) as pool:
-        yield from pool.map(lambda source: screener.screen(_read(source, screener), id=source), sources)
+    from demure.processors import usable_processors
+
+    with ThreadPoolExecutor(min(len(sources), usable_processors())) as pool:
+        yield from pool.map(lambda source: _screen_one(screener, source, limits), sources)
 
 
-def _read(source: str, screener: Screener) -> str | bytes:
-    return sys.stdin.buffer.read(screener.limits.max_bytes + 1) if source == "-" else source
+def _screen_one(screener: Screener, source: str, limits: FetchLimits) -> Screening:
+    if source == "-":
+        return screener.screen(sys.stdin.buffer.read(screener.limits.max_bytes + 1), id=source)
+    if not source.lower().startswith(("http://", "https://")):
+        return screener.screen(source, id=source)
+    try:
+        return screener.screen(_fetch(source, limits), id=source)
+    except (FetchError, SourceError) as error:
+        return screener.failed(error, id=source)
 
 
-def _cores() -> int:
-    import os
+def _fetch(url: str, limits: FetchLimits) -> bytes:
+    import asyncio
 
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from demure.fetch import Fetcher
+
+    async def fetch() -> bytes:
+        async with Fetcher(limits) as fetcher:
+            return await fetcher.fetch(url)
+
+    return asyncio.run(fetch())
 
 
 def _print_json(screening: Screening) -> None:

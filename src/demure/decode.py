@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from PIL import AvifImagePlugin, Image, ImageFile
+from PIL import Image, ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -20,8 +21,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from demure.errors import ImageError, TooLarge, TooManyFrames, TooManyPixels, Undecodable
-from demure.formats import READ, Format, count_gif_frames, count_jpeg_scans, sniff
+from demure.errors import ImageError, TooLarge, TooManyFrames, TooManyPixels, Undecodable, UnsupportedFormat
+from demure.formats import READ, Format, check_png_animation, count_jpeg_scans, sniff, walk_gif
 
 MIB = 1024 * 1024
 _ORIENTATION_TAG = 0x0112  # EXIF 2.32, 4.6.4
@@ -34,6 +35,8 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIXTEEN_BITS = ("I;16", "I;16B")
+_QUARTER_TURNS = (_TURNS[5], _TURNS[6], _TURNS[7], _TURNS[8])
 # Called directly: Image.open would try one plugin after another, and warn of sizes that are refused here anyway.
 _OPENERS: dict[Format, type[ImageFile.ImageFile]] = {
     Format.JPEG: JpegImageFile,
@@ -101,7 +104,7 @@ def decode(data: bytes, limits: DecodeLimits, *, at_least: tuple[int, int] | Non
     the last three as well.
     """
     if len(data) > limits.max_bytes:
-        raise TooLarge(f"the image is {_mib(len(data))}; the limit is {_mib(limits.max_bytes)} (max_bytes)")
+        raise TooLarge(f"the image is {len(data):,} bytes or more; the limit is {limits.max_bytes:,} (max_bytes)")
     kind = sniff(data)
     if kind is Format.JPEG and count_jpeg_scans(data, limits.max_scans) > limits.max_scans:
         raise Undecodable(f"the JPEG has more than {limits.max_scans} scans (max_scans); save it anew")
@@ -137,31 +140,40 @@ def _frames(
 ) -> Iterator[Frame]:
     spent, previous = 0, -1
     for index in sample_indices(count, limits.max_sampled_frames):
+        # A sequential decoder goes through the frames between: they are counted before it does.
+        passed = index - previous if kind in _SEQUENTIAL else 1
         with _translated(kind):
-            width, height = source.seek(index)
+            _check_total(spent, passed, source.size, limits)
+            source.seek(index)
+            width, height = source.size
             _check_pixels(width, height, limits)
-            spent += width * height * (index - previous if kind in _SEQUENTIAL else 1)
-            if spent > limits.max_total_pixels:
-                raise TooManyPixels(
-                    f"{index + 1} frames of {width} x {height} come to {spent / 1e6:.0f} MP; "
-                    f"the limit is {limits.max_total_pixels / 1e6:.0f} MP (max_total_pixels); send fewer or smaller frames"
-                )
+            _check_total(spent, passed, source.size, limits)
+            spent += width * height * passed
             image = source.load(at_least)
             if count > 1:
                 image = image.copy()  # Pillow draws the next frame into the same picture
             turn = source.turn()
             pictures = tuple(p.transpose(turn) if turn is not None else p for p in flatten(image))
-        if turn is not None and turn in (_TURNS[5], _TURNS[6], _TURNS[7], _TURNS[8]):
+        if turn in _QUARTER_TURNS:
             width, height = height, width
         yield Frame(index, width, height, pictures)
         previous = index
 
 
+def _check_total(spent: int, frames: int, size: tuple[int, int], limits: DecodeLimits) -> None:
+    total = spent + size[0] * size[1] * frames
+    if total > limits.max_total_pixels:
+        raise TooManyPixels(
+            f"the frames come to {total:,} pixels or more; the limit is {limits.max_total_pixels:,} (max_total_pixels); "
+            "send fewer or smaller frames"
+        )
+
+
 def _check_pixels(width: int, height: int, limits: DecodeLimits) -> None:
     if width * height > limits.max_pixels:
         raise TooManyPixels(
-            f"the image is {width} x {height}, {width * height / 1e6:.0f} MP; "
-            f"the limit is {limits.max_pixels / 1e6:.0f} MP (max_pixels); send it smaller"
+            f"the image is {width} x {height}, {width * height:,} pixels; "
+            f"the limit is {limits.max_pixels:,} (max_pixels); send it smaller"
         )
 
 
@@ -169,23 +181,35 @@ class _PillowFile:
     """A file that one Pillow plugin reads."""
 
     def __init__(self, data: bytes, kind: Format, max_frames: int) -> None:
-        AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the only way to tell it; frames are decoded side by side already
-        self._data, self._kind, self._max_frames = data, kind, max_frames
+        self._kind, self._max_frames = kind, max_frames
         self._image = _OPENERS[kind](io.BytesIO(data))
+        self._gif = walk_gif(data, max_frames) if kind is Format.GIF else []
+        if kind is Format.PNG:
+            check_png_animation(data)
+            _check_png_transparency(data, self._image)
+        if kind is Format.TIFF:
+            _check_tiff_samples(self._image)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the frame that is sought, as stored."""
+        return self._image.size
 
     def count_frames(self) -> int:
         """Up to one more than the limit. A JPEG counts once: what some phones hang behind it is not shown."""
         if self._kind is Format.GIF:
-            return max(1, count_gif_frames(self._data, self._max_frames))
+            return max(1, len(self._gif))
         if self._kind is Format.TIFF:
             return self._count_pages()
         return 1 if self._kind is Format.JPEG else int(getattr(self._image, "n_frames", 1))
 
-    def seek(self, index: int) -> tuple[int, int]:
-        """Go to a frame; its (width, height) as stored."""
+    def seek(self, index: int) -> None:
         if index != self._image.tell():
             self._image.seek(index)
-        return self._image.size
+        if self._kind is Format.TIFF:
+            _check_tiff_samples(self._image)
+        if self._gif and self._image.tile[0].offset != self._gif[index].data_at:
+            raise Undecodable("the GIF's blocks can be read in two ways; save it anew")
 
     def load(self, at_least: tuple[int, int] | None) -> Image.Image:
         if at_least is not None and self._kind is Format.JPEG:
@@ -195,9 +219,11 @@ class _PillowFile:
         return self._image
 
     def turn(self) -> Image.Transpose | None:
-        """Read after load: Pillow turns a TIFF itself, and then drops the tag."""
+        """Read after load: Pillow turns a TIFF itself, and then drops the tag. Not from XMP, which viewers do not ask."""
+        exif = Image.Exif()
         try:
-            return _TURNS.get(self._image.getexif().get(_ORIENTATION_TAG, 1))
+            exif.load(self._image.info.get("exif", b""))
+            return _TURNS.get(exif.get(_ORIENTATION_TAG, 1))
         except Exception:  # noqa: BLE001  damaged EXIF raises anything; viewers show such a picture as it lies
             return None
 
@@ -228,10 +254,13 @@ class _HeicFile:
     def count_frames(self) -> int:
         return len(self._file)
 
-    def seek(self, index: int) -> tuple[int, int]:
-        self._index = index
-        width, height = self._file[index].size
+    @property
+    def size(self) -> tuple[int, int]:
+        width, height = self._file[self._index].size
         return width, height
+
+    def seek(self, index: int) -> None:
+        self._index = index
 
     def load(self, _at_least: tuple[int, int] | None) -> Image.Image:
         image: Image.Image = self._file[self._index].to_pillow()
@@ -250,38 +279,45 @@ def _on_ground(with_alpha: Image.Image, ground: str) -> Image.Image:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
-    if image.mode.startswith("I;16"):  # Pillow's own conversion clips at 255: all but black turns white
-        return image.point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
-    if image.mode in ("I", "F"):  # no fixed range: darkest to black, brightest to white
-        return _stretch_levels(image).convert("RGB")
+    if image.mode in _SIXTEEN_BITS:  # Pillow's own conversion clips at 255: all but black turns white
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
     return image.convert("RGB")
 
 
-def _stretch_levels(image: Image.Image) -> Image.Image:
-    levels = image.convert("F")
-    darkest, brightest = cast("tuple[float, float]", levels.getextrema())
-    gain = 255 / (brightest - darkest) if brightest > darkest else 0.0
-    return levels.point(lambda value: value * gain + -darkest * gain).convert("L")
+def _check_png_transparency(data: bytes, image: Image.Image) -> None:
+    """Pillow compares a transparent colour with samples that it has scaled to 8 bits: right for 8-bit samples only."""
+    depth, colour_type = data[24], data[25]  # PNG specification, 11.2.1
+    if "transparency" in image.info and depth != 8 and colour_type in (0, 2):
+        raise UnsupportedFormat(
+            f"this is a PNG of {depth} bits a sample with a transparent colour; save it with 8 bits"
+        )
 
 
-class _translated:
+_TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT, _TIFF_BITS = 262, 339, 258
+
+
+def _check_tiff_samples(image: ImageFile.ImageFile) -> None:
+    """Only samples whose black and white are known: 8 bits, or 16 bits unsigned with black at 0."""
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;"):
+        return
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    found = (tags.get(_TIFF_BITS), tags.get(_TIFF_SAMPLE_FORMAT, (1,)), tags.get(_TIFF_PHOTOMETRIC))
+    if image.mode not in _SIXTEEN_BITS or found != ((16,), (1,), 1):
+        raise UnsupportedFormat(
+            "this is a TIFF of unusual samples (floating, signed, inverted or wide); save it with 8 bits"
+        )
+
+
+@contextmanager
+def _translated(kind: Format) -> Iterator[None]:
     """Pillow's and libheif's exceptions to ours: damaged files make them raise nearly anything."""
-
-    def __init__(self, kind: Format) -> None:
-        self._kind = kind
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if error is None or isinstance(error, ImageError) or not isinstance(error, Exception):
-            return
-        if isinstance(error, Image.DecompressionBombError):
-            raise TooManyPixels(f"{error}") from error
-        if isinstance(error, MemoryError):
-            raise Undecodable(f"the {self._kind.name} needs more memory than a decoder is given") from error
-        raise Undecodable(f"the {self._kind.name} is damaged or cut short; save it anew as one of {READ}") from error
-
-
-def _mib(size: int) -> str:
-    return f"{size / MIB:.1f} MiB"
+    try:
+        yield
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise TooManyPixels(f"{error}") from error
+    except MemoryError as error:
+        raise Undecodable(f"the {kind.name} needs more memory than a decoder is given") from error
+    except Exception as error:
+        raise Undecodable(f"the {kind.name} is damaged or cut short; save it anew as one of {READ}") from error

@@ -1,14 +1,16 @@
 """What is this, by its own bytes? Names, headers and file endings are never believed. Pure; decodes nothing.
 
-Also the two counts that Pillow cannot make without doing the work that the count is there to prevent.
+Also what Pillow does not check: the counts that it cannot make without the work that they are there to prevent, and files that
+tell different decoders different pictures.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 
-from demure.errors import EmptyBody, NotAnImage, UnsupportedFormat
+from demure.errors import EmptyBody, NotAnImage, Undecodable, UnsupportedFormat
 
 
 class Format(StrEnum):
@@ -55,7 +57,7 @@ _UNREAD: tuple[tuple[bytes, str], ...] = (
     (rb"\x1a\x45\xdf\xa3", "Matroska or WebM video"),
     (rb"RIFF....AVI ", "AVI video"),
     (rb"\x1f\x8b", "gzip"),
-    (rb"\s*(<\?xml.{0,1000}?|<!--.{0,1000}?|<!DOCTYPE svg.{0,1000}?)*<svg\b", "SVG"),
+    (rb"\s*<svg\b|\s*<(?:\?xml|!--|!DOCTYPE\s+svg)(?=.*<svg\b)", "SVG"),
 )
 
 # ISO base media files name their kind in the first box; a container brand defers to the compatible ones.
@@ -101,23 +103,64 @@ def _sniff_iso_media(head: bytes) -> Format:
     raise UnsupportedFormat(f"this is an ISO media file of kind {name!r} (a video, mostly); send one of {READ}")
 
 
-def count_gif_frames(data: bytes, limit: int) -> int:
-    """The number of images in a GIF, counted by hopping over blocks, or `limit` + 1 as soon as there are more.
+@dataclass(frozen=True)
+class GifFrame:
+    """Where a frame's compressed data start in the file, and its rectangle on the screen in pixels."""
 
-    Source: GIF89a specification, section 20 (Image Descriptor) and 23-26 (extensions). A cut file counts up to its cut.
+    data_at: int
+    right: int
+    bottom: int
+
+
+def walk_gif(data: bytes, limit: int) -> list[GifFrame]:
+    """The frames of a GIF, found by hopping over blocks; `limit` + 1 of them as soon as there are more.
+
+    Decoders differ in what they make of a file that is not well formed, and one that shows another picture than was judged
+    is what an attacker wants: so such a file is refused. Raises Undecodable for bytes between blocks, and for a later frame
+    that leaves the picture: some clip it, some enlarge the picture.
+
+    Source: GIF89a specification, sections 18 (screen), 20 (image) and 23 to 26 (extensions). A cut file ends at its cut.
     """
     position = 13 + _colour_table_bytes(data, 10)
-    frames = 0
-    while position < len(data) and frames <= limit:
+    screen = (int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"))
+    frames: list[GifFrame] = []
+    while position < len(data) and len(frames) <= limit:
         introducer = data[position]
-        if introducer == 0x2C:  # image: descriptor, table, code size, data
-            frames += 1
-            position = _end_of_sub_blocks(data, position + 10 + _colour_table_bytes(data, position + 9) + 1)
+        if introducer == 0x2C:  # image: descriptor, colour table, code size, data
+            left, top, width, height = (
+                int.from_bytes(data[position + i : position + i + 2], "little") for i in (1, 3, 5, 7)
+            )
+            start = position + 10 + _colour_table_bytes(data, position + 9) + 1
+            frames.append(GifFrame(start, left + width, top + height))
+            position = _end_of_sub_blocks(data, start)
         elif introducer == 0x21:  # extension: label, data
             position = _end_of_sub_blocks(data, position + 2)
-        else:  # the trailer, or damage
+        elif introducer == 0x3B:  # trailer
             break
+        else:
+            raise Undecodable("the GIF has bytes between its blocks; save it anew")
+    for frame in frames[1:]:
+        if frame.right > max(screen[0], frames[0].right) or frame.bottom > max(screen[1], frames[0].bottom):
+            raise Undecodable("a frame of the GIF reaches beyond its picture; save it anew")
     return frames
+
+
+def check_png_animation(data: bytes) -> None:
+    """Raises Undecodable for an animated PNG whose chunks say two things: decoders differ in which they believe.
+
+    Source: PNG specification, third edition, 11.3.6 (acTL, fcTL).
+    """
+    position, told, controls = 8, [], 0
+    while position + 8 <= len(data):
+        length, kind = int.from_bytes(data[position : position + 4]), data[position + 4 : position + 8]
+        if kind == b"acTL":
+            told.append(int.from_bytes(data[position + 8 : position + 12]))
+        controls += kind == b"fcTL"
+        position += 12 + length
+        if kind == b"IEND":
+            break
+    if len(told) > 1 or (told and told[0] != controls):
+        raise Undecodable(f"the PNG tells of {told} frames and holds {controls}; save it anew")
 
 
 def _colour_table_bytes(data: bytes, flags_at: int) -> int:
@@ -131,8 +174,9 @@ def _end_of_sub_blocks(data: bytes, position: int) -> int:
     return position + 1
 
 
-_NEXT_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # not a stuffed byte, not a restart
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # not a stuffed byte, not a restart
 _STANDALONE_MARKERS = {0x01, 0xD8}
+_MAX_MARKERS = 10_000  # before the picture's end; a photograph has some dozens
 
 
 def count_jpeg_scans(data: bytes, limit: int) -> int:
@@ -141,8 +185,11 @@ def count_jpeg_scans(data: bytes, limit: int) -> int:
     Source: ITU-T T.81, annex B. One scan that holds all the components of a sequential JPEG ends the count, as it ends the
     decoder's work: the long walk over entropy-coded bytes is made for progressive files only.
     """
-    position, scans, components, progressive = 2, 0, 0, False
+    position, scans, components, progressive, markers = 2, 0, 0, False, 0
     while scans <= limit:
+        markers += 1
+        if markers > _MAX_MARKERS:
+            raise Undecodable(f"the JPEG has more than {_MAX_MARKERS:,} markers; save it anew")
         match = _NEXT_MARKER.search(data, position)
         if match is None:
             break

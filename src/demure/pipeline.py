@@ -6,21 +6,32 @@ A Screener is built once from its parts and asked many times, from any thread. W
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from demure import models
-from demure.classifier import Classifier
+from demure.classifier import Classifier, Classifiers, bundled_classifiers
+from demure.deadline import NEVER, Deadline
 from demure.decode import DecodeLimits, Media
-from demure.errors import DemureError, ImageError, NotAnImage, Overloaded, SourceError, SourceNotFound, TooLarge
+from demure.errors import (
+    DemureError,
+    FetchError,
+    ImageError,
+    NotAnImage,
+    Overloaded,
+    SourceError,
+    SourceNotFound,
+    TimedOut,
+    TooLarge,
+)
 from demure.inputs import Inputs, Recipe, Row, prepare, prepare_array
-from demure.models import Registry
 from demure.policy import DEFAULT, Decision, Outcome, Policy, decide, find_policy, sort_score, undecided
 from demure.preprocess import Fidelity
 from demure.sandbox import Sandbox
@@ -30,7 +41,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from demure.fetch import Fetcher
+    from demure.workers import Workers
+
     Source = str | os.PathLike[str] | bytes | NDArray[np.uint8]
+
+T = TypeVar("T")
 
 MIN_SIDE = 32  # pixels; below it the models see a smear, and a person should look
 
@@ -99,22 +115,26 @@ class Screener:
         self.limits = limits
         self._recipe = Recipe(steps, Fidelity(fidelity), limits)
 
-    def screen(self, source: Source, *, id: str | None = None) -> Screening:
+    def screen(self, source: Source, *, id: str | None = None, deadline: Deadline = NEVER) -> Screening:
         """Judge an image: a path, the file's bytes, or an array of RGB uint8 of shape (height, width, 3).
 
-        An image that cannot be read or judged is answered `unknown`, with the error and its code as the reason. Raises
-        what is wrong with the installation: DamagedWeights, InvalidModel.
+        An image that cannot be read or judged, or not before the deadline, is answered `unknown`, with the error and its
+        code as the reason. Raises what is wrong with the installation: DamagedWeights, InvalidModel.
         """
         clock, sha256 = _Clock(), None
         try:
+            deadline.check()
             data = read_source(source, self.limits.max_bytes)
             sha256 = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else None
             inputs = self._decode(data)
             clock.lap("decode")
-            judged = [self._judge(row, inputs.media) for row in inputs.rows]
+            judged = []
+            for row in inputs.rows:
+                deadline.check()
+                judged.append(self._judge(row, inputs.media))
             clock.lap("classify")
-        except (SourceError, ImageError, Overloaded) as error:
-            return self._unknown(error, id, sha256, clock)
+        except (SourceError, ImageError, Overloaded, TimedOut) as error:
+            return self.failed(error, id=id, sha256=sha256, timings_ms=clock.laps_ms())
         worst = max(judged, key=lambda j: (j.decision.outcome.gravity, j.score))
         return Screening(
             decision=worst.decision.outcome,
@@ -154,7 +174,15 @@ class Screener:
             decision = undecided("too_small", self.policy)
         return _Judged(row.frame, scores, witnesses, decision, sort_score(values, self.policy))
 
-    def _unknown(self, error: DemureError, id: str | None, sha256: str | None, clock: _Clock) -> Screening:
+    def failed(
+        self,
+        error: DemureError,
+        *,
+        id: str | None = None,
+        sha256: str | None = None,
+        timings_ms: Mapping[str, float] | None = None,
+    ) -> Screening:
+        """The answer where an error came before the scores: `unknown`, with its code."""
         decision = undecided(error.code, self.policy)
         return Screening(
             decision=decision.outcome,
@@ -163,27 +191,9 @@ class Screener:
             policy_version=decision.policy_version,
             id=id,
             sha256=sha256,
-            timings_ms=clock.laps_ms(),
+            timings_ms=timings_ms or {},
             error=error,
         )
-
-
-class Classifiers(Mapping[str, Classifier]):
-    """One classifier for each model of a registry, so that weights are loaded once however many Screeners ask."""
-
-    def __init__(self, registry: Registry, *, threads: int = 1) -> None:
-        self.registry = registry
-        self._classifiers = {name: Classifier(spec, threads=threads) for name, spec in registry.items()}
-
-    def __getitem__(self, name: str) -> Classifier:
-        """Raises UnknownModel, which lists the known names."""
-        return self._classifiers[self.registry[name].name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._classifiers)
-
-    def __len__(self) -> int:
-        return len(self._classifiers)
 
 
 @dataclass(frozen=True)
@@ -212,19 +222,13 @@ class _Clock:
         return {**self._laps, "total": round((time.perf_counter() - self._start) * 1000, 2)}
 
 
-@cache
-def bundled_classifiers() -> Classifiers:
-    """The package's own models, shared by all that is not told otherwise."""
-    return Classifiers(Registry())
-
-
 def read_source(source: Source, max_bytes: int) -> bytes | NDArray[np.uint8]:
     """The bytes of a path; bytes and arrays as they are. Raises SourceNotFound, TooLarge, NotAnImage."""
     if isinstance(source, str | os.PathLike):
-        return _read_file(Path(source), max_bytes)
+        return _read_file(Path(os.fsdecode(source)), max_bytes)
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
-    if hasattr(source, "dtype"):
+    if hasattr(source, "dtype") and hasattr(source, "ndim"):
         return source
     raise NotAnImage(f"expected a path, bytes or an array of RGB uint8, found {type(source).__name__}")
 
@@ -234,12 +238,61 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)
     except OSError as error:
-        raise SourceNotFound(f"{path}: {error.strerror or error}") from error
+        hint = "; a URL is fetched by `demure classify` and by the service" if ":/" in str(path) else ""
+        raise SourceNotFound(f"{path}: {error.strerror or error}{hint}") from error
     except ValueError as error:  # a NUL in the name
         raise SourceNotFound(f"{str(path)!r}: {error}") from error
     if len(data) > max_bytes:
-        raise TooLarge(f"{path} has more than {max_bytes / 2**20:.0f} MiB, the limit (max_bytes)")
+        raise TooLarge(f"{path} has more than {max_bytes:,} bytes, the limit (max_bytes)")
     return data
+
+
+class Checker:
+    """The way of an image that others send: fetch it if it is a URL, then screen it in a worker thread."""
+
+    def __init__(self, fetcher: Fetcher, workers: Workers) -> None:
+        self._fetcher = fetcher
+        self._workers = workers
+
+    async def check(self, source: Url | bytes, screener: Screener, *, id: str | None, deadline: Deadline) -> Screening:
+        """As Screener.screen; what goes wrong with the URL, or with the time, is an answer too."""
+        clock = _Clock()
+        try:
+            data = await self.read(source, deadline)
+            if isinstance(source, Url):
+                clock.lap("fetch")
+            screening = await self.work(lambda: screener.screen(data, id=id, deadline=deadline), deadline)
+        except (FetchError, SourceError, TimedOut) as error:
+            return screener.failed(error, id=id, timings_ms=clock.laps_ms())
+        return replace(screening, timings_ms={**screening.timings_ms, **clock.laps_ms()})
+
+    async def read(self, source: Url | bytes, deadline: Deadline) -> bytes:
+        """Raises FetchError, TooLarge or TimedOut."""
+        return await within(deadline, self._fetcher.fetch(source.text)) if isinstance(source, Url) else source
+
+    async def work(self, function: Callable[[], T], deadline: Deadline) -> T:
+        """Call it in a worker thread. Raises TimedOut; the stage that is under way then ends, and the next does not begin."""
+        return await within(deadline, self._workers.run(function))
+
+
+@dataclass(frozen=True)
+class Url:
+    """A URL that a caller names: not yet parsed, not yet trusted."""
+
+    text: str
+
+
+async def within(deadline: Deadline, waiting: Awaitable[T]) -> T:
+    """Await no longer than the deadline; what is awaited is cancelled then. Raises TimedOut."""
+    try:
+        async with asyncio.timeout(deadline.remaining_s):
+            return await waiting
+    except TimeoutError:
+        deadline.cancel()
+        raise deadline.error() from None
+    except asyncio.CancelledError:
+        deadline.cancel()
+        raise
 
 
 @cache
@@ -247,9 +300,9 @@ def _screener(policy: str) -> Screener:
     return Screener(policy)
 
 
-def screen(source: Source, policy: str = DEFAULT) -> Screening:
+def screen(source: Source, policy: str | Policy = DEFAULT) -> Screening:
     """Judge one image with the bundled models, decoding in this process; see Screener for more choice."""
-    return _screener(policy).screen(source)
+    return (_screener(policy) if isinstance(policy, str) else Screener(policy)).screen(source)
 
 
 def classify(source: Source, model: str = models.DEFAULT, fidelity: str = Fidelity.FAST) -> Scores:

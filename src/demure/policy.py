@@ -13,13 +13,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import resources
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from demure.errors import DemureError, InvalidPolicy, UnknownPolicy
 from demure.scores import RISK, Category, weighted_sum
 
+_LARGEST = 1e6  # of a weight or a limit
 SHIPPED = ("balanced", "strict", "permissive", "original")
 DEFAULT = "balanced"
 
@@ -158,8 +158,8 @@ def find_policy(name_or_path: str, witnesses: Collection[str]) -> Policy:
         raise UnknownPolicy(f"no policy {name_or_path!r}; known: {', '.join(SHIPPED)}, or a path that ends in .toml")
     try:
         text = Path(name_or_path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidPolicy(f"{name_or_path}: cannot be read ({error})") from error
+    except (OSError, ValueError) as error:  # ValueError: no text, or a NUL in the name
+        raise InvalidPolicy(f"{name_or_path!r}: cannot be read ({error})") from error
     return parse_policy(text, name_or_path, witnesses)
 
 
@@ -184,7 +184,7 @@ class _PolicyReader:
     def read(self, text: str) -> Policy:
         try:
             table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidPolicy(f"{self.origin}: not TOML ({error})") from error
         allowed = {"name", "description", "sums", "adult", "safe"}
         for key in table.keys() - allowed:
@@ -199,10 +199,10 @@ class _PolicyReader:
         named = {bound.name for bound in (*adult, *safe)} | {n for weights in sums.values() for n in weights}
         return Policy(name, description, sums, adult, safe, self.witnesses & named)
 
-    def table(self, parent: Mapping[str, Any], key: str) -> dict[str, Any]:
+    def table(self, parent: Mapping[str, Any], key: str, section: str = "") -> dict[str, Any]:
         value = parent.get(key, {})
         if not isinstance(value, dict):
-            raise self.error(key, f"expected a table, found {value!r}")
+            raise self.error(section + key, f"expected a table, found {value!r}")
         return value
 
     def sums(self, table: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -210,11 +210,12 @@ class _PolicyReader:
         for name in table:
             if name in self.scores:
                 raise self.error(f"sums.{name}", "a sum must not carry the name of a score")
-            weights = self.table(table, name)
-            for part, weight in weights.items():
+            weights = self.table(table, name, "sums.")
+            for part in weights:
                 self.check_name(part, f"sums.{name}.{part}", self.scores)
-                self.number(weight, f"sums.{name}.{part}")
-            sums[name] = {part: float(weight) for part, weight in weights.items()}
+            sums[name] = {part: self.number(weight, f"sums.{name}.{part}") for part, weight in weights.items()}
+            if not weights or min(sums[name].values()) < 0 or not any(sums[name].values()):
+                raise self.error(f"sums.{name}", f"expected scores with weights above 0, found {weights}")
         return sums
 
     def bounds(self, table: dict[str, Any], section: str, sums: Mapping[str, Any]) -> tuple[Bound, ...]:
@@ -222,12 +223,21 @@ class _PolicyReader:
         for name in table:
             key = f"{section}.{name}"
             self.check_name(name, key, [*self.scores, *sums])
-            relations = self.table(table, name)
+            relations = self.table(table, name, f"{section}.")
             if not relations or relations.keys() - {"at_least", "at_most"}:
                 raise self.error(key, f"expected {{ at_least = … }} or {{ at_most = … }}, found {relations}")
             for relation, limit in relations.items():
-                bounds.append(Bound(name, relation, self.number(limit, f"{key}.{relation}")))
+                bound = Bound(name, relation, self.number(limit, f"{key}.{relation}"))
+                self.check_limit(bound, f"{key}.{relation}", sum(sums.get(name, {name: 1.0}).values()))
+                bounds.append(bound)
         return tuple(bounds)
+
+    def check_limit(self, bound: Bound, key: str, largest: float) -> None:
+        """A bound that holds always, or never, is a slip: percent for shares, most often."""
+        if bound.relation == "at_least" and not 0 < bound.limit <= largest:
+            raise self.error(key, f"expected more than 0 and at most {largest:g}, found {bound.limit:g}")
+        if bound.relation == "at_most" and not 0 <= bound.limit < largest:
+            raise self.error(key, f"expected at least 0 and less than {largest:g}, found {bound.limit:g}")
 
     @property
     def scores(self) -> list[str]:
@@ -238,6 +248,6 @@ class _PolicyReader:
             raise self.error(key, f"unknown name; expected one of {', '.join(known)}")
 
     def number(self, value: object, key: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-            raise self.error(key, f"expected a number, found {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+            raise self.error(key, f"expected a number, found {str(value)[:40]!r}")
         return float(value)

@@ -1,29 +1,30 @@
 """Runs decoders in long-lived child processes that can do little and are killed when they take too long.
 
 A decoder that dies costs its own image an `undecodable` and nothing else. Knows nothing of formats: what a child does with
-the bytes is demure.inputs.prepare, in a process started by exec (demure.decoder).
+the bytes is demure.inputs.prepare, in a process started by exec (demure.sandbox_child).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from demure import decoder
+from demure import sandbox_child
 from demure.decode import MIB, Media
-from demure.errors import DemureError, Overloaded, Undecodable, by_code
+from demure.errors import DemureError, ImageError, Overloaded, SourceError, Undecodable, by_code
 from demure.formats import Format
 from demure.inputs import Inputs, Recipe, Row
-from demure.preprocess import Pixels, output_size
+from demure.preprocess import Fidelity, Pixels, output_size
 
 _ITEM_BYTES = {"uint8": 1, "float32": 4}
 # Codecs and numerical libraries would start threads of their own; one child is one core's work.
@@ -43,15 +44,23 @@ class Sandbox:
     """Up to `workers` children, started when first needed. Thread-safe; close it, or use it as a context manager."""
 
     def __init__(
-        self, workers: int = 1, limits: SandboxLimits = SandboxLimits(), prepare: str = "demure.inputs:prepare"
+        self,
+        workers: int = 1,
+        limits: SandboxLimits = SandboxLimits(),
+        prepare: str = "demure.inputs:prepare",
+        on_restart: Callable[[], None] = lambda: None,
     ) -> None:
         """`prepare` names what a child runs, as module:function; tests put decoders there that misbehave."""
         self.limits = limits
+        self._workers = workers
+        self._on_restart = on_restart
         self.restarts = 0  # children lost to a crash or to the clock
         self._prepare = prepare
         self._free = threading.Semaphore(workers)
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
+        self._at_work = 0
+        self._closed = False
 
     def prepare(self, data: bytes, recipe: Recipe) -> Inputs:
         """Decode in a child; waits while all are busy.
@@ -62,9 +71,24 @@ class Sandbox:
         with self._free, self._borrowed() as child:
             return child.prepare(data, recipe)
 
+    def start(self) -> None:
+        """Start all children now rather than with the first images. Raises Overloaded."""
+        for _ in range(self._workers):
+            child = _Child(self._prepare, self.limits)
+            with self._lock:
+                self._idle.append(child)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a child is waiting or all are at work."""
+        with self._lock:
+            idle = list(self._idle)
+        return any(child.process.poll() is None for child in idle) or self._at_work == self._workers
+
     def close(self) -> None:
         """End the idle children. One that is at work ends when its answer is out."""
         with self._lock:
+            self._closed = True
             idle, self._idle = self._idle, []
         for child in idle:
             child.end()
@@ -79,17 +103,33 @@ class Sandbox:
 
     @contextlib.contextmanager
     def _borrowed(self) -> Iterator[_Child]:
-        child = self._take()
+        with self._lock:
+            self._at_work += 1
+        try:
+            child = self._take()
+        except BaseException:
+            self._done()
+            raise
         try:
             yield child
         finally:
-            if not child.alive:
-                self._bury(child)
-            elif child.served >= self.limits.images_per_child or child.retired:
-                child.end()
-            else:
-                with self._lock:
-                    self._idle.append(child)
+            self._done()
+            self._put_back(child)
+
+    def _put_back(self, child: _Child) -> None:
+        if not child.alive:
+            self._bury(child)
+            return
+        spent = child.served >= self.limits.images_per_child or child.retired
+        with self._lock:
+            if not spent and not self._closed:
+                self._idle.append(child)
+                return
+        child.end()
+
+    def _done(self) -> None:
+        with self._lock:
+            self._at_work -= 1
 
     def _take(self) -> _Child:
         while True:
@@ -105,104 +145,112 @@ class Sandbox:
         child.end()
         with self._lock:
             self.restarts += 1
+        self._on_restart()
 
 
 class _Child:
     """One decoder process and the socket to it."""
 
     def __init__(self, prepare: str, limits: SandboxLimits) -> None:
+        """Raises Overloaded if it cannot be started: no memory, no file descriptors."""
         self.served = 0
         self.alive = True
         self.retired = False
-        self.connection, theirs = socket.socketpair()
-        with theirs:
-            self.process = self._start(theirs, prepare, limits)
-        self.connection.settimeout(limits.start_timeout_s)
-        with self._fatal("a decoder did not start", Overloaded):
-            if decoder.receive_header(self.connection) is None:
-                raise ConnectionError("it ended at once")
-
-    def _start(self, theirs: socket.socket, prepare: str, limits: SandboxLimits) -> subprocess.Popen[bytes]:
-        path = os.pathsep.join(entry for entry in sys.path if entry)
         try:
-            return subprocess.Popen(
-                [sys.executable, "-P", "-m", decoder.__name__, prepare, str(limits.memory_bytes)],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # codecs complain there, in the sender's own words
-                env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **_ONE_THREAD},
-                start_new_session=True,
-            )
+            self.connection, theirs = socket.socketpair()
+            with theirs:
+                self.process = _start(theirs, prepare, limits)
         except OSError as error:
-            self.connection.close()
             raise Overloaded(f"no decoder could be started ({error.strerror})") from error
+        with self._fatal("a decoder did not start", Overloaded):
+            end = time.monotonic() + limits.start_timeout_s
+            if sandbox_child.receive_header(self.connection, end) is None:
+                raise ConnectionError("it ended at once")
 
     def prepare(self, data: bytes, recipe: Recipe) -> Inputs:
         """Raises the child's own error, or Undecodable if it dies, hangs or answers nonsense; it is dead then."""
         timeout_s = recipe.limits.timeout_s
-        deadline = time.monotonic() + timeout_s
+        end = time.monotonic() + timeout_s
         self.served += 1
-        with self._fatal(f"the image broke its decoder, or took longer than {timeout_s:g} s (timeout_s)", Undecodable):
+        with self._fatal(
+            "the image broke its decoder", Undecodable, f"decoding took longer than {timeout_s:g} s (timeout_s)"
+        ):
             self.connection.settimeout(timeout_s)
-            decoder.send(self.connection, {"size": len(data), "recipe": decoder.recipe_to_wire(recipe)}, [data])
-            self._set_deadline(deadline)
-            header = decoder.receive_header(self.connection)
-            if header is None:
+            header = {"size": len(data), "recipe": sandbox_child.recipe_to_wire(recipe)}
+            sandbox_child.send(self.connection, header, [data])
+            answer = sandbox_child.receive_header(self.connection, end)
+            if answer is None:
                 raise ConnectionError("it died")
-            if "error" in header:
-                self.retired = bool(header.get("retire"))
-                error = _error_from_wire(header)
-            else:
-                return self._receive_inputs(header, recipe, deadline)
+            if "error" not in answer:
+                return self._receive_inputs(answer, recipe, end)
+            self.retired = bool(answer.get("retire"))
+            error = _error_from_wire(answer)
         raise error
 
-    def _receive_inputs(self, header: dict[str, Any], recipe: Recipe, deadline: float) -> Inputs:
+    def _receive_inputs(self, header: dict[str, Any], recipe: Recipe, end: float) -> Inputs:
         media = _media_from_wire(header["media"])
         if not 1 <= len(header["rows"]) <= 2 * recipe.limits.max_sampled_frames:
             raise ValueError(f"{len(header['rows'])} rows")
-        return Inputs(media, tuple(self._receive_row(row, recipe, deadline) for row in header["rows"]))
+        return Inputs(media, tuple(self._receive_row(row, recipe, media, end) for row in header["rows"]))
 
-    def _receive_row(self, row: dict[str, Any], recipe: Recipe, deadline: float) -> Row:
+    def _receive_row(self, row: dict[str, Any], recipe: Recipe, media: Media, end: float) -> Row:
         """What the child claims is checked against what it was asked for: it decides no size."""
-        pixels = {}
         if row["pixels"].keys() != recipe.steps.keys():
             raise ValueError(f"pixels for {list(row['pixels'])}")
+        if type(row["frame"]) is not int or not 0 <= row["frame"] < media.frames:
+            raise ValueError(f"frame {row['frame']}")
+        pixels = {}
         for name, (width, height, dtype) in row["pixels"].items():
             if (width, height) != output_size(recipe.steps[name]):
                 raise ValueError(f"{name}: {width} x {height}")
-            self._set_deadline(deadline)
-            data = decoder.receive_exactly(self.connection, width * height * 3 * _ITEM_BYTES[dtype])
+            # Only exact arithmetic yields numbers that could be none at all.
+            if dtype not in _ITEM_BYTES or (dtype == "float32") > (recipe.fidelity is Fidelity.REFERENCE):
+                raise ValueError(f"{name}: {dtype}")
+            data = sandbox_child.receive_exactly(self.connection, width * height * 3 * _ITEM_BYTES[dtype], end)
             pixels[name] = Pixels(width, height, dtype, data)
-        return Row(int(row["frame"]), pixels)
-
-    def _set_deadline(self, deadline: float) -> None:
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError
-        self.connection.settimeout(remaining)
+        return Row(row["frame"], pixels)
 
     @contextlib.contextmanager
-    def _fatal(self, message: str, kind: type[DemureError]) -> Iterator[None]:
-        """Whatever goes wrong between us and the child ends the child."""
+    def _fatal(self, message: str, kind: type[DemureError], too_late: str | None = None) -> Iterator[None]:
+        """Whatever goes wrong between us and the child ends the child: it may be somebody else's by now."""
         try:
             yield
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:
             self.alive = False
             self.end()
-            raise kind(message) from error
+            raise kind(too_late if too_late and isinstance(error, TimeoutError) else message) from error
         except BaseException:  # an interrupted exchange leaves half a message behind
             self.alive = False
+            self.end()
             raise
 
     def end(self) -> None:
-        """SIGKILL: there is nothing in it to save."""
+        """SIGKILL to all that it may have started: there is nothing in it to save."""
         self.connection.close()
-        self.process.kill()
-        self.process.wait()
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def _start(theirs: socket.socket, prepare: str, limits: SandboxLimits) -> subprocess.Popen[bytes]:
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", sandbox_child.__name__, prepare, str(limits.memory_bytes)],
+        stdin=theirs.fileno(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,  # codecs complain there, in the sender's own words
+        env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **_ONE_THREAD},
+        start_new_session=True,
+    )
 
 
 def _error_from_wire(header: dict[str, Any]) -> DemureError:
-    return by_code()[header["error"]](str(header["message"])[:1000])
+    """Only what an image can be guilty of: a child that was taken over must not blame the operator's files."""
+    kind = by_code()[header["error"]]
+    if not issubclass(kind, ImageError | SourceError):
+        raise ValueError(f"error {header['error']}")
+    return kind(str(header["message"])[:1000])
 
 
 def _media_from_wire(wire: dict[str, Any]) -> Media:

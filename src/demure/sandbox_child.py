@@ -1,6 +1,6 @@
 """The program inside the sandbox: reads images from its standard input, a socket, and answers with what the models read.
 
-Run by demure.sandbox as `python -m demure.decoder`. It limits itself before the first untrusted byte arrives. Messages are
+Run by demure.sandbox as `python -m demure.sandbox_child`. It limits itself before the first untrusted byte arrives. Messages are
 a length, a JSON header and a body of plain bytes: the parent must be able to read the answer of a child that was taken over,
 so nothing is pickled.
 """
@@ -15,10 +15,13 @@ import signal
 import socket
 import struct
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
+
+from PIL import AvifImagePlugin
 
 from demure.decode import DecodeLimits
 from demure.errors import DemureError, Undecodable
@@ -36,10 +39,11 @@ Prepare = Callable[[bytes, Recipe], Inputs]
 
 def main(prepare_name: str, memory_bytes: int) -> None:
     """Serve until the parent hangs up."""
-    # A terminal's Ctrl-C and a supervisor's SIGTERM go to the whole group; the parent decides when a decoder stops.
+    # A supervisor's SIGTERM goes to every process of the service; the parent decides when a decoder stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     warnings.simplefilter("ignore")
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # children are one a core already
     prepare = load(prepare_name)
     limit_resources(memory_bytes)
     with socket.socket(fileno=0) as connection:
@@ -63,14 +67,17 @@ def limit_resources(memory_bytes: int) -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, _MAX_OPEN_FILES),
     ):
-        resource.setrlimit(limit, (value, value))
+        hard = resource.getrlimit(limit)[1]  # the operator's own may be lower, and cannot be raised
+        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(limit, (bound, bound))
 
 
 def limit_processor_time(seconds: float) -> None:
     """From now on. The parent's clock is stricter; this one also ends a decoder whose parent is gone."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = math.ceil(used.ru_utime + used.ru_stime + seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def answer(connection: socket.socket, data: bytes, recipe: Recipe, prepare: Prepare) -> None:
@@ -99,30 +106,41 @@ def send(connection: socket.socket, header: dict[str, Any], body: Sequence[bytes
         connection.sendall(part)
 
 
-def receive_header(connection: socket.socket) -> dict[str, Any] | None:
+def receive_header(connection: socket.socket, end: float = math.inf) -> dict[str, Any] | None:
     """The next message's header, or None when the other side has hung up. Raises ValueError for nonsense."""
+    _wait_until(connection, end)
     first = connection.recv(1)
     if not first:
         return None
-    (length,) = _LENGTH.unpack(first + receive_exactly(connection, _LENGTH.size - 1))
+    (length,) = _LENGTH.unpack(first + receive_exactly(connection, _LENGTH.size - 1, end))
     if length > MAX_HEADER_BYTES:
         raise ValueError(f"a header of {length} bytes")
-    header = json.loads(bytes(receive_exactly(connection, length)))
+    header = json.loads(bytes(receive_exactly(connection, length, end)))
     if not isinstance(header, dict):
         raise ValueError("a header that is no object")
     return header
 
 
-def receive_exactly(connection: socket.socket, size: int) -> bytearray:
-    """Raises ConnectionError if the other side hangs up before `size` bytes came."""
+def receive_exactly(connection: socket.socket, size: int, end: float = math.inf) -> bytearray:
+    """Raises ConnectionError if the other side hangs up before `size` bytes came, TimeoutError at `end` (monotonic)."""
     buffer = bytearray(size)
     view = memoryview(buffer)
     while view:
+        _wait_until(connection, end)  # anew for each piece: a byte now and then must not hold us for ever
         received = connection.recv_into(view)
         if not received:
             raise ConnectionError("hung up in the middle of a message")
         view = view[received:]
     return buffer
+
+
+def _wait_until(connection: socket.socket, end: float) -> None:
+    if end == math.inf:
+        return
+    remaining = end - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError
+    connection.settimeout(remaining)
 
 
 def recipe_to_wire(recipe: Recipe) -> dict[str, Any]:

@@ -1,43 +1,170 @@
-"""The only reader of the environment: DEMURE_* variables to values. Composes what other modules own; decides nothing else."""
+"""The only reader of the environment: DEMURE_* variables, and a TOML file beneath them, to the limits that each stage owns."""
 
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from demure import models
+from demure.decode import MIB, DecodeLimits
 from demure.errors import InvalidSetting
+from demure.fetch import FetchLimits
+from demure.keys import Key, parse_keys
 from demure.policy import DEFAULT
+from demure.processors import usable_processors
+from demure.sandbox import SandboxLimits
 
 PREFIX = "DEMURE_"
+_FILE = "DEMURE_CONFIG"
 
 
-class Settings(BaseSettings):
+def _words(value: object) -> object:
+    """A list in one variable: apart by commas or white space."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _networks(value: object) -> object:
+    words = _words(value)
+    return tuple(ip_network(word) for word in words) if isinstance(words, list | tuple) else words
+
+
+def _ports(value: object) -> object:
+    """80,443 and ranges such as 8000-8100."""
+    words = [str(word) for word in words] if isinstance(words := _words(value), list | tuple) else [str(value)]
+    ports: set[int] = set()
+    for word in words:
+        first, _, last = word.partition("-")
+        ports.update(range(int(first), int(last or first) + 1))
+    if not ports or not all(1 <= port <= 65535 for port in ports):
+        raise ValueError("expected ports from 1 to 65535, such as 80,443 or 8000-8100")
+    return frozenset(ports)
+
+
+def _pairs(value: object) -> object:
+    """name=value, several apart by commas."""
+    if not isinstance(value, str):
+        return value
+    pairs = [word.partition("=") for word in value.replace(",", " ").split()]
+    if not all(name and equals and policy for name, equals, policy in pairs):
+        raise ValueError("expected name=policy, several apart by commas, such as avatar=strict,chat=permissive")
+    return {name: policy for name, _, policy in pairs}
+
+
+def _keys(value: object) -> object:
+    return parse_keys(value, "DEMURE_API_KEYS") if isinstance(value, str) else value
+
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Settings(BaseModel):
     """What an operator may set; docs/settings.md has a heading for each."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
+    data_dir: Path = Path("~/.local/share/demure")
     models_dir: Path | None = None
+    policies_dir: Path | None = None
+    model: str = models.DEFAULT
     policy: str = DEFAULT
+    contexts: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = {}
+
+    api_keys: Annotated[tuple[Key, ...], BeforeValidator(_keys)] = ()
+    hosts: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
+    public: Literal["", "yes-without-keys"] = ""
+    rate_limit: str = "6000/minute"
+
+    fetch_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = ()
+    fetch_ports: Annotated[frozenset[int], BeforeValidator(_ports)] = FetchLimits().ports
+    fetch_timeout_s: Seconds = FetchLimits().timeout_s
+
+    max_image_bytes: Count = DecodeLimits().max_bytes
+    max_pixels: Count = DecodeLimits().max_pixels
+    max_total_pixels: Count = DecodeLimits().max_total_pixels
+    max_frames: Count = DecodeLimits().max_frames
+    max_sampled_frames: Count = DecodeLimits().max_sampled_frames
+    decode_timeout_s: Seconds = DecodeLimits().timeout_s
+    decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = SandboxLimits().memory_bytes
+
+    threads: Annotated[int, Field(ge=1, le=1024)] = Field(default_factory=usable_processors)
+    max_waiting: Annotated[int, Field(ge=0)] = 32  # a thread
+    max_items: Count = 32
+    max_body_bytes: Count = 64 * MIB
+    max_held_bytes: Count = 256 * MIB
+    request_timeout_s: Seconds = 30.0
+    log_format: Literal["text", "json"] = "text"
+
+    @property
+    def decode_limits(self) -> DecodeLimits:
+        return DecodeLimits(
+            max_bytes=self.max_image_bytes,
+            max_pixels=self.max_pixels,
+            max_total_pixels=self.max_total_pixels,
+            max_frames=self.max_frames,
+            max_sampled_frames=self.max_sampled_frames,
+            timeout_s=self.decode_timeout_s,
+        )
+
+    @property
+    def fetch_limits(self) -> FetchLimits:
+        return FetchLimits(
+            max_bytes=self.max_image_bytes,
+            timeout_s=self.fetch_timeout_s,
+            ports=self.fetch_ports,
+            allow_networks=self.fetch_allow_networks,
+        )
+
+    @property
+    def sandbox_limits(self) -> SandboxLimits:
+        return SandboxLimits(memory_bytes=self.decoder_memory_bytes)
+
+    @property
+    def key_file(self) -> Path:
+        return self.data_dir.expanduser() / "keys.txt"
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the environment once. Raises InvalidSetting, which names the variable, the value and the form wanted."""
+    """Read the environment once, and the file that DEMURE_CONFIG names; a variable overrides the file.
+
+    Raises InvalidSetting, which names the variable or key, the value and the form wanted.
+    """
     given = os.environ if environment is None else environment
-    values: dict[str, Any] = {}
-    for variable in sorted(v for v in given if v.startswith(PREFIX)):
-        name = variable.removeprefix(PREFIX).lower()
-        if name not in Settings.model_fields:
-            known = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
-            raise InvalidSetting(f"{variable}: no such setting; known: {known}")
-        values[name] = given[variable]
+    values = _read_file(Path(given[_FILE])) if _FILE in given else {}
+    values |= {
+        _field(variable): given[variable]
+        for variable in sorted(given)
+        if variable.startswith(PREFIX) and variable != _FILE
+    }
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False)[0]
         variable = PREFIX + str(first["loc"][0]).upper()
-        raise InvalidSetting(f"{variable}: found {first['input']!r}; {first['msg']}") from error
+        # A key's hash is no secret, but somebody may have put the key itself there.
+        found = "" if variable == "DEMURE_API_KEYS" else f"found {first['input']!r}; "
+        raise InvalidSetting(f"{variable}: {found}{first['msg'].removeprefix('Value error, ')}") from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidSetting(f"{_FILE}: {path}: cannot be read as TOML ({error})") from error
+    for key in table:
+        _field(PREFIX + key.upper())
+    return table
+
+
+def _field(variable: str) -> str:
+    name = variable.removeprefix(PREFIX).lower()
+    if name not in Settings.model_fields:
+        known = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
+        raise InvalidSetting(f"{variable}: no such setting; known: {known}")
+    return name

@@ -51,7 +51,7 @@ def plain_line(screening: Screening) -> str:
     """decision, reason, image, then name=score for each score, separated by tabs."""
     scores = [f"{name}={score:.4f}" for name, score in scores_by_name(screening).items()]
     reason = screening.reason if screening.error is None else f"{screening.reason}: {screening.error.message}"
-    return "\t".join([str(screening.decision), reason, printable(screening.id or ""), *scores])
+    return "\t".join([str(screening.decision), printable(reason), printable(screening.id or ""), *scores])
 
 
 def scores_by_name(screening: Screening) -> Mapping[str, float]:

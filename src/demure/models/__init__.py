@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from demure.errors import DamagedWeights, InvalidModel, UnknownModel
 from demure.preprocess import Bgr, Crop, Divide, Jpeg, PixelStep, Resize, Step, Subtract, ValueStep
@@ -116,7 +116,7 @@ def read_spec(path: Path) -> ModelSpec:
     """
     try:
         table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidModel(f"{path}: cannot be read as TOML ({error})") from error
     return _SpecReader(path, table).read()
 
@@ -137,7 +137,7 @@ class _SpecReader:
             raise self.error(key, f"unknown key; expected one of {', '.join(sorted(known))}")
         output = self.value(self.root, "output", dict)
         labels = tuple(self.value(output, "labels", list, "output."))
-        if not labels or len(set(labels)) < len(labels) or not all(isinstance(label, str) for label in labels):
+        if not labels or not all(isinstance(label, str) for label in labels) or len(set(labels)) < len(labels):
             raise self.error("output.labels", f"expected different names in quotes, found {list(labels)}")
         name = self.value(self.root, "name", str)
         if name in {*Category, ""}:
@@ -213,6 +213,14 @@ class _SpecReader:
             raise self.error("steps", "expected resize, crop and jpeg before bgr, subtract and divide")
         if any(isinstance(step, Resize) for step in steps[1:]):
             raise self.error("steps", "expected one resize")
+        size = (steps[0].width, steps[0].height)
+        for i, step in enumerate(steps):
+            if isinstance(step, Crop):
+                if step.width > size[0] or step.height > size[1]:
+                    raise self.error(
+                        f"steps[{i}].crop", f"expected no more than the {size[0]} x {size[1]} pixels that are there"
+                    )
+                size = (step.width, step.height)
         return steps
 
     def step(self, table: object, key: str) -> Step:
@@ -225,15 +233,15 @@ class _SpecReader:
                 return Resize(self.side(width, key), self.side(height, key), antialias)
             case "crop", {"width": width, "height": height} if len(options) == 2:
                 return Crop(self.side(width, key), self.side(height, key))
-            case "jpeg", {"quality": int(quality)} if len(options) == 1 and 1 <= quality <= 95:
+            case "jpeg", {"quality": int(quality)} if len(options) == 1 and _is_number(quality) and 1 <= quality <= 95:
                 return Jpeg(quality)
             case "bgr", True:
                 return Bgr()
-            case "subtract", [int() | float() as r, int() | float() as g, int() | float() as b]:
+            case "subtract", [r, g, b] if _is_number(r) and _is_number(g) and _is_number(b):
                 return Subtract((float(r), float(g), float(b)))
-            case "divide", int() | float() if options > 0:
-                return Divide(float(options))
-        raise self.error(key, f"found {options!r}; expected {_STEP_FORMS}")
+            case "divide", by if _is_number(by) and by > 0:
+                return Divide(float(by))
+        raise self.error(key, f"found {str(options)[:80]}; expected {_STEP_FORMS}")
 
     def side(self, value: object, key: str) -> int:
         if type(value) is not int or not 1 <= value <= MAX_SIDE:
@@ -241,6 +249,11 @@ class _SpecReader:
         return value
 
 
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and abs(cast("float", value)) <= _LARGEST
+
+
+_LARGEST = 1e6  # of what is subtracted or divided by; also keeps out what is no number
 _STEP_FORMS = (
     "resize = { width, height, antialias }, crop = { width, height }, jpeg = { quality }, bgr = true, "
     "subtract = [a, b, c] or divide = n"

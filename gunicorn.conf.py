@@ -1,0 +1,29 @@
+"""How `gunicorn app:app` runs demure: read by gunicorn from the folder it is started in."""
+
+import os
+import shutil
+import tempfile
+
+pythonpath = "src"  # a platform installs requirements.txt, and not this package
+worker_class = "asgi"
+bind = f"0.0.0.0:{os.environ.get('PORT', '8080')}"  # who may is decided per request, by keys
+graceful_timeout = 30
+timeout = 60
+keepalive = 5
+control_socket_disable = True  # it would write to the home folder, which may be read-only
+# One worker uses all the cores. For more, set DEMURE_THREADS to the cores divided by the workers.
+workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+
+# Before the client library is imported: counts of all workers are kept in files that each may read.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="demure-metrics-")
+
+
+def child_exit(_server, worker):
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)
+
+
+def on_exit(_server):
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

@@ -1,0 +1,84 @@
+"""What the service tells of itself: one log line a request, and metrics that are right under several workers.
+
+Host and content hash are told; query strings, tokens and image bytes never come here.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from demure.errors import FetchError
+from demure.pipeline import Screening
+
+_STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
+
+METRICS_TYPE = CONTENT_TYPE_LATEST
+
+
+def configure_logging(log_format: str) -> None:
+    """Write events to standard error: `text` as key=value for people, `json` for collectors."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer()
+            if log_format == "json"
+            else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+class Metrics:
+    """Prometheus metrics of one process; `render` adds those of its sister processes."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self.requests = Counter("demure_requests", "Requests answered.", ["route", "status"], registry=registry)
+        self.request_seconds = Histogram(
+            "demure_request_seconds", "Time to answer a request.", ["route"], buckets=_STAGE_BUCKETS, registry=registry
+        )
+        self.stage_seconds = Histogram(
+            "demure_stage_seconds",
+            "Time of one stage of one image.",
+            ["stage"],
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        self.decisions = Counter("demure_decisions", "Images by decision.", ["decision", "reason"], registry=registry)
+        self.fetch_failures = Counter("demure_fetch_failures", "URLs that gave no image.", ["code"], registry=registry)
+        self.restarts = Counter("demure_sandbox_restarts", "Decoders lost to a crash or the clock.", registry=registry)
+        self.admitted = Gauge(
+            "demure_images_admitted", "Images at work or waiting.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.capacity = Gauge(
+            "demure_images_capacity", "Images that fit in.", registry=registry, multiprocess_mode="livesum"
+        )
+
+    def observe_decision(self, screening: Screening) -> None:
+        self.decisions.labels(screening.decision, screening.reason).inc()
+
+    def observe_work(self, screening: Screening) -> None:
+        """The time of each stage, and a URL that gave nothing."""
+        for stage, took_ms in screening.timings_ms.items():
+            if stage != "total":
+                self.stage_seconds.labels(stage).observe(took_ms / 1000)
+        if isinstance(screening.error, FetchError):
+            self.fetch_failures.labels(screening.error.code).inc()
+
+    def render(self) -> bytes:
+        """The text exposition format."""
+        registry = self._registry
+        # gunicorn.conf.py names a folder that the workers share; the client library looks for it when it is imported.
+        if values.ValueClass is not values.MutexValue:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

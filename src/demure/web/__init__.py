@@ -1,0 +1,1 @@
+"""The service: demure behind HTTP. app.py puts it together; read that first."""

@@ -1,0 +1,135 @@
+"""The composition root: every part of the service is built here, in order, and every route is added here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from limits import RateLimitItem, parse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from demure import __version__
+from demure.classifier import Classifiers
+from demure.errors import InvalidPolicy, InvalidSetting
+from demure.fetch import Fetcher
+from demure.keys import Key, KeyFile
+from demure.models import Registry
+from demure.pipeline import Checker
+from demure.policy import SHIPPED, Policy, find_policy
+from demure.sandbox import Sandbox
+from demure.settings import Settings, read_settings
+from demure.telemetry import Metrics, configure_logging
+from demure.web import api, compat, docs
+from demure.web.auth import Access, Gate
+from demure.web.body import BodyLimits
+from demure.web.engine import Engine
+from demure.web.envelope import Envelope
+from demure.web.problems import RequestError
+from demure.workers import Workers
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the service from its settings, or from the environment's. Raises SetupError for what does not hold."""
+    settings = settings or read_settings()
+    configure_logging(settings.log_format)
+    metrics = Metrics()
+    classifiers = Classifiers(Registry(settings.models_dir))
+    policies = load_policies(settings, classifiers)
+    fetcher = Fetcher(settings.fetch_limits)
+    sandbox = Sandbox(settings.threads, settings.sandbox_limits, on_restart=metrics.restarts.inc)
+    workers = Workers(settings.threads, settings.threads * settings.max_waiting, metrics.admitted.set)
+    engine = Engine(settings, classifiers, policies, sandbox, workers, Checker(fetcher, workers), metrics)
+    engine.screener(None)  # an unknown default policy or model is found now and not by the first request
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        started = time.perf_counter()
+        await asyncio.to_thread(engine.load)
+        structlog.get_logger().info("ready", version=__version__, seconds=round(time.perf_counter() - started, 2))
+        yield
+        await asyncio.to_thread(workers.close)
+        await fetcher.aclose()
+        sandbox.close()
+
+    app = FastAPI(
+        title="demure",
+        version=__version__,
+        description="Tells whether an image is adult, safe, or something that a person must look at.",
+        docs_url=None,  # ours loads nothing from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.engine = engine
+    for router in (compat.router, api.router, docs.router):
+        app.include_router(router)
+    app.add_exception_handler(HTTPException, _raise_on)
+    app.add_exception_handler(RequestValidationError, _raise_as_ours)
+    # The last added is the first to see a request.
+    app.add_middleware(BodyLimits, max_body_bytes=settings.max_body_bytes, max_held_bytes=settings.max_held_bytes)
+    app.add_middleware(Gate, access=read_access(settings), keys=known_keys(settings))
+    app.add_middleware(Envelope, metrics=metrics)
+    return app
+
+
+def load_policies(settings: Settings, classifiers: Classifiers) -> dict[str, Policy]:
+    """Those that a request may name: the shipped ones, the operator's folder, and the default if it is a file.
+
+    A request never names a path.
+    """
+    witnesses = classifiers.registry.witnesses
+    policies = {name: find_policy(name, witnesses) for name in SHIPPED}
+    paths = sorted(settings.policies_dir.glob("*.toml")) if settings.policies_dir else []
+    if settings.policy.endswith(".toml"):
+        paths.append(Path(settings.policy))
+    for path in paths:
+        policy = find_policy(str(path), witnesses)
+        if policy.name in policies and policies[policy.name] != policy:
+            raise InvalidPolicy(f"{path}: name: {policy.name!r} is taken by another policy")
+        policies[policy.name] = policy
+    if settings.policy.endswith(".toml"):
+        policies[settings.policy] = policy
+    for context, name in settings.contexts.items():
+        if name not in policies:
+            raise InvalidSetting(f"DEMURE_CONTEXTS: {context}={name}: no such policy; known: {', '.join(policies)}")
+    return policies
+
+
+def read_access(settings: Settings) -> Access:
+    """Raises InvalidSetting for a rate limit that cannot be read."""
+    hosts = frozenset(host.lower() for host in settings.hosts)
+    return Access(hosts, settings.public == "yes-without-keys", _rate_limit(settings.rate_limit))
+
+
+def _rate_limit(text: str) -> RateLimitItem | None:
+    if text in ("", "none"):
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise InvalidSetting(
+            f"DEMURE_RATE_LIMIT: found {text!r}; expected a number a time, such as 600/minute, or none"
+        ) from error
+
+
+def known_keys(settings: Settings) -> Callable[[], Sequence[Key]]:
+    """The environment's keys and the file's, as they stand at each call."""
+    file = KeyFile(settings.key_file)
+    return lambda: (*settings.api_keys, *file.keys())
+
+
+async def _raise_on(_: Request, error: Exception) -> NoReturn:
+    raise error  # to the envelope, which writes all problem documents
+
+
+async def _raise_as_ours(_: Request, error: Any) -> NoReturn:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    raise RequestError(f"{where}: {first['msg']}")

@@ -1,0 +1,167 @@
+"""Who may: decided for every request before anything else of it is read, under any server.
+
+Open to all: /health and /livez. With no key configured, the machine itself (and nobody through a proxy) may classify.
+Everything else needs a key, and with keys configured so does everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from limits import RateLimitItem
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from demure.errors import DemureError
+from demure.keys import Key, find_key
+from demure.keys import Scope as KeyScope
+from demure.web.problems import KeyRequired, NotPermitted, RateLimited, send_problem
+
+OPEN = {"/health", "/livez"}
+# What a key-less caller on this machine may ask, and the scope that a key needs for it.
+_CLASSIFY_PREFIXES = (
+    "/predict",
+    "/models/",
+    "/v1/moderate",
+    "/v1/models",
+    "/v1/policies",
+    "/docs",
+    "/openapi.json",
+    "/readyz",
+)
+_PROXY_HEADERS = (b"forwarded", b"x-forwarded-", b"x-real-ip", b"via")
+_LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
+
+
+@dataclass(frozen=True)
+class Access:
+    """What the operator decided about callers."""
+
+    hosts: frozenset[str] = frozenset()  # names that are ours; empty: any with a key, this machine's without
+    public_without_keys: bool = False
+    rate_limit: RateLimitItem | None = None  # a key
+
+
+class Gate:
+    """Refuses a request, or passes it on with the name of its key."""
+
+    def __init__(self, app: ASGIApp, access: Access, keys: Callable[[], Sequence[Key]]) -> None:
+        """`keys` is asked for each request, so that keys can change under a running service."""
+        self._app = app
+        self._access = access
+        self._keys = keys
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN:
+            await self._app(scope, receive, send)
+            return
+        try:
+            key = self._admit(scope)
+        except DemureError as error:
+            await send_problem(error, scope, send)
+            return
+        if key is not None:
+            scope["state"]["log"]["key"] = key.name
+        await self._app(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> Key | None:
+        """The request's key, or None where it needs none. Raises KeyRequired, NotPermitted or RateLimited."""
+        host = _header(scope, b"host")
+        if self._access.hosts and _without_port(host) not in self._access.hosts:
+            raise NotPermitted("this service does not go by that Host; the operator lists its names in DEMURE_HOSTS")
+        keys = self._keys()
+        needed = needed_scope(scope["path"])
+        secret = _bearer(scope)
+        if secret is not None:
+            return self._known(secret, keys, needed)
+        if needed is not KeyScope.CLASSIFY or keys:
+            raise KeyRequired("send a key as Authorization: Bearer …; the operator makes one with `demure keys create`")
+        if not self._access.public_without_keys:
+            self._check_local(scope, host)
+        return None
+
+    def _known(self, secret: str, keys: Sequence[Key], needed: KeyScope) -> Key:
+        key = find_key(keys, secret)
+        if key is None:
+            raise KeyRequired("the key is not known here; it may have been revoked")
+        if not key.may(needed):
+            raise NotPermitted(f"the key {key.name!r} has no scope {needed}; make one that has")
+        limit = self._access.rate_limit
+        if limit is not None and not self._limiter.hit(limit, key.sha256):
+            raise RateLimited(f"more than {limit} for the key {key.name!r}; slow down")
+        return key
+
+    def _check_local(self, scope: Scope, host: str) -> None:
+        if not is_local(scope):
+            raise KeyRequired(
+                "no key is configured, so only this machine itself is answered, and not through a proxy; "
+                "make a key with `demure keys create`, or set DEMURE_PUBLIC=yes-without-keys"
+            )
+        # A page in a browser on this machine comes from loopback too: through a name that was rebound to it, or by a
+        # request to another origin.
+        if not self._access.hosts and not _is_loopback_host(host):
+            raise NotPermitted("without a key, Host must be localhost or a loopback address; see DEMURE_HOSTS")
+        origin = _header(scope, b"origin")
+        if origin and urlsplit(origin).netloc.lower() != host:
+            raise NotPermitted("a page of another origin may not ask without a key")
+
+
+def needed_scope(path: str) -> KeyScope:
+    """What is not known to be harmless needs the highest."""
+    if path == "/metrics":
+        return KeyScope.METRICS
+    if any(path == prefix.rstrip("/") or path.startswith(prefix.rstrip("/") + "/") for prefix in _CLASSIFY_PREFIXES):
+        return KeyScope.CLASSIFY
+    if path.startswith(("/v1/reviews", "/v1/events")):
+        return KeyScope.REVIEW
+    return KeyScope.ADMIN
+
+
+def is_local(scope: Scope) -> bool:
+    """Whether both ends of the connection are on this machine and no proxy says that it stands between."""
+    if any(name.startswith(_PROXY_HEADERS) for name, _ in scope["headers"]):
+        return False
+    ends = (scope.get("client"), scope.get("server"))
+    return all(end is not None and is_loopback(end[0]) for end in ends)
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:  # a Unix socket's path: who stands behind it cannot be told
+        return False
+
+
+def _is_loopback_host(host: str) -> bool:
+    name = _without_port(host)
+    return name in _LOOPBACK_HOSTS or is_loopback(name.strip("[]"))
+
+
+def _without_port(host: str) -> str:
+    """Host is name[:port] or [address][:port] (RFC 9110, 7.2)."""
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    """The one value of a header, in lower case; several values are no value."""
+    values = _values(scope["headers"], name)
+    return values[0].decode("latin-1").strip().lower() if len(values) == 1 else ""
+
+
+def _bearer(scope: Scope) -> str | None:
+    """RFC 6750, 2.1."""
+    values = _values(scope["headers"], b"authorization")
+    if len(values) != 1:
+        return None
+    scheme, _, secret = values[0].decode("latin-1").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else None
+
+
+def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    return [value for key, value in headers if key == name]

@@ -1,0 +1,38 @@
+"""Doors that programs already knock on. Each contract is its owner's and stays as it is.
+
+`POST /predict?url=…` and `GET /health`: KevinColemanInc/NSFW-FLASK, README.md and app.py (2022).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from demure.web.depends import ADMITTED, EngineOf
+from demure.web.openapi import problems
+from demure.web.schemas import FiveScores, Health
+
+router = APIRouter(tags=["the original two calls"])
+
+UrlQuery = Annotated[
+    str, Query(description="http or https; where the image is", examples=["https://example.org/picture.jpg"])
+]
+
+
+@router.get("/health")
+async def health() -> Health:
+    """Whether the service answers at all."""
+    return Health()
+
+
+@router.post("/predict", dependencies=[ADMITTED], response_model=FiveScores, responses=problems("image"))
+async def predict(request: Request, url: UrlQuery, engine: EngineOf) -> dict[str, float]:
+    """Five scores of the default model for the image at a URL; of an animated one, those of the frame with the most risk."""
+    return dict(await engine.predict(request, engine.settings.model, url))
+
+
+@router.post("/models/{name}/predict", dependencies=[ADMITTED], responses=problems("image", "unknown_model"))
+async def predict_with_model(request: Request, name: str, url: UrlQuery, engine: EngineOf) -> dict[str, float]:
+    """The same by another model: five scores, or a witness's one under its own name."""
+    return dict(await engine.predict(request, name, url))

@@ -1,0 +1,124 @@
+"""All that a request needs, built once: screeners by policy, workers, fetcher, sandbox. Knows nothing of HTTP but the client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from demure.classifier import Classifiers
+from demure.deadline import Deadline
+from demure.errors import DemureError, UnknownPolicy
+from demure.fetch import host_of
+from demure.pipeline import Checker, Screener, Screening, Url, within
+from demure.policy import Policy
+from demure.sandbox import Sandbox
+from demure.settings import Settings
+from demure.telemetry import Metrics
+from demure.web.envelope import ClientGone
+from demure.workers import Workers
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image of a request, or what is wrong with it already; which policy judges it is settled."""
+
+    source: Url | bytes | DemureError
+    screener: Screener
+    id: str | None = None
+
+
+@dataclass
+class Engine:
+    """The parts in one hand. `loaded` turns true when the weights are in memory."""
+
+    settings: Settings
+    classifiers: Classifiers
+    policies: Mapping[str, Policy]
+    sandbox: Sandbox
+    workers: Workers
+    checker: Checker
+    metrics: Metrics
+    loaded: bool = False
+    _screeners: dict[str, Screener] = field(default_factory=dict)  # by policy
+    _scorers: dict[str, Screener] = field(default_factory=dict)  # by model
+
+    def screener(self, policy: str | None, context: str | None = None) -> Screener:
+        """By the request's policy, else by the image's context, else the default. Raises UnknownPolicy."""
+        name = policy or self.settings.contexts.get(context or "", self.settings.policy)
+        if name not in self.policies:
+            raise UnknownPolicy(f"no policy {name!r}; known: {', '.join(self.policies)}")
+        if name not in self._screeners:
+            self._screeners[name] = self._build(self.policies[name], self.settings.model)
+        return self._screeners[name]
+
+    def load(self) -> None:
+        """Load what the default policy asks, and start the decoders: the first request should not wait for it."""
+        self.screener(None).load()
+        self.sandbox.start()
+        self.metrics.capacity.set(self.workers.capacity)
+        self.loaded = True
+
+    async def reading(self, request: Request, body: Awaitable[T]) -> T:
+        """Await a body no longer than an answer is of use. Raises TimedOut."""
+        return await within(request.state.deadline, body)
+
+    async def judge(self, request: Request, jobs: Iterable[Job]) -> list[Screening]:
+        """Side by side, in their order. Raises ClientGone."""
+        checks = (self._check(job, request.state.deadline) for job in jobs)
+        screenings = await while_connected(request, asyncio.gather(*checks))
+        for screening in screenings:
+            self.metrics.observe_decision(screening)
+            self.metrics.observe_work(screening)
+        return screenings
+
+    async def _check(self, job: Job, deadline: Deadline) -> Screening:
+        if isinstance(job.source, DemureError):
+            return job.screener.failed(job.source, id=job.id)
+        return await self.checker.check(job.source, job.screener, id=job.id, deadline=deadline)
+
+    async def predict(self, request: Request, model: str, url: str) -> Mapping[str, float]:
+        """One model's scores. Raises UnknownModel, and what goes wrong with the URL or the image."""
+        request.state.log.update(host=host_of(url), model=model)
+        job = Job(Url(url), self._scorer(model))
+        screening = await while_connected(request, self._check(job, request.state.deadline))
+        self.metrics.observe_work(screening)
+        if screening.error is not None:
+            raise screening.error
+        return screening.scores or screening.witnesses or {}
+
+    def _scorer(self, model: str) -> Screener:
+        """Runs one model and decides nothing."""
+        if model not in self._scorers:
+            is_witness = self.classifiers[model].spec.is_witness
+            no_rules = Policy("scores alone", "", {}, (), (), frozenset({model} if is_witness else ()))
+            self._scorers[model] = self._build(no_rules, model)
+        return self._scorers[model]
+
+    def _build(self, policy: Policy, model: str) -> Screener:
+        limits, classifiers = self.settings.decode_limits, self.classifiers
+        return Screener(policy, model=model, sandbox=self.sandbox, limits=limits, classifiers=classifiers)
+
+
+async def while_connected(request: Request, answer: Awaitable[T]) -> T:
+    """Await an answer for as long as the client does. Raises ClientGone; the work is cancelled then."""
+    working = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientGone
+    finally:
+        leaving.cancel()
+        working.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

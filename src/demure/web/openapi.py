@@ -1,0 +1,80 @@
+"""What the OpenAPI document says beyond what the routes say themselves: the three forms of a body, and every error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from demure.web.problems import PROBLEM_TYPE, STATUS
+from demure.web.schemas import ModerateRequest, Problem
+
+# Every request may meet these.
+_ANY = {"key_required", "not_permitted", "rate_limited", "internal_error"}
+_BODY = {"invalid_request", "too_large", "unsupported_media_type", "unknown_policy", "overloaded", "timed_out"}
+_IMAGE = {
+    "invalid_request",
+    "too_large",
+    "overloaded",
+    "timed_out",
+    "empty_body",
+    "not_an_image",
+    "unsupported_format",
+    "undecodable",
+    "too_many_pixels",
+    "too_many_frames",
+    "url_not_allowed",
+    "too_many_redirects",
+    "upstream_status",
+    "upstream_encoding",
+    "upstream_protocol_error",
+    "upstream_unreachable",
+    "upstream_bad_redirect",
+    "upstream_timeout",
+}
+_GROUPS = {"any": _ANY, "moderate": _ANY | _BODY, "image": _ANY | _IMAGE}
+
+
+def problems(group: str, *more: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route: one entry a status, naming its codes. `group` is any, moderate or image."""
+    by_status: dict[int, list[str]] = {}
+    for code in sorted({*_GROUPS[group], *more}):
+        by_status.setdefault(STATUS[code], []).append(code)
+    return {
+        status: {
+            "description": "Problem: " + ", ".join(f"`{code}`" for code in codes),
+            "content": {PROBLEM_TYPE: {"schema": Problem.model_json_schema()}},
+        }
+        for status, codes in sorted(by_status.items())
+    }
+
+
+def _query(name: str, text: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": {"type": "string"}, "description": text}
+
+
+_BINARY = {"type": "string", "format": "binary"}
+_FORM = {
+    "type": "object",
+    "properties": {
+        "file": {"type": "array", "items": _BINARY, "description": "one or more, under any name"},
+        "policy": {"type": "string"},
+        "context": {"type": "string"},
+    },
+    "required": ["file"],
+}
+MODERATE_BODY: dict[str, Any] = {
+    "parameters": [
+        _query("policy", "with a raw image: the policy's name"),
+        _query("context", "with a raw image: what it is for, to choose the policy by (DEMURE_CONTEXTS)"),
+        _query("id", "with a raw image: your own name for it, given back"),
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": ModerateRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+            },
+            "multipart/form-data": {"schema": _FORM},
+            "image/*": {"schema": _BINARY},
+        },
+    },
+}

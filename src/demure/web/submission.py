@@ -1,0 +1,151 @@
+"""A request to /v1/moderate in any of its three forms, to jobs. What is wrong with one image is that image's answer."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+from base64 import b64decode
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from demure.decode import MIB
+from demure.errors import TooLarge
+from demure.pipeline import Url
+from demure.web.engine import Engine, Job
+from demure.web.problems import RequestError, UnsupportedMediaType
+from demure.web.schemas import ModerateItem, ModerateRequest
+
+_FORM_FIELDS = {"policy", "context", "review"}
+_SMALL_BYTES = 256 * 1024  # parsed at once; more is parsed in a thread, so that others are answered meanwhile
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image that was sent or named, or what is wrong with it already."""
+
+    source: Url | bytes | RequestError
+    id: str | None = None
+    context: str | None = None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The images, and what was asked for all of them together."""
+
+    images: list[Image]
+    policy: str | None = None
+    context: str | None = None  # for images that carry none
+    review: bool = False
+
+    def jobs(self, engine: Engine) -> list[Job]:
+        """Raises UnknownPolicy."""
+        return [Job(i.source, engine.screener(self.policy, i.context or self.context), i.id) for i in self.images]
+
+
+async def read_submission(request: Request, engine: Engine) -> Submission:
+    """Raises RequestError, UnsupportedMediaType or TooLarge for the request as a whole."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        submission = await _read_json(request)
+    elif media_type == "multipart/form-data":
+        submission = await _read_form(request)
+    elif media_type.startswith("image/") or media_type == "application/octet-stream":
+        submission = await _read_image(request, engine.settings.max_image_bytes)
+    else:
+        raise UnsupportedMediaType(
+            f"the content type is {media_type or 'not given'}; expected application/json, multipart/form-data or image/*"
+        )
+    if len(submission.images) > engine.settings.max_items:
+        raise TooLarge(
+            f"{len(submission.images)} items; the limit is {engine.settings.max_items} (max_items); send fewer"
+        )
+    if submission.review:
+        raise RequestError("review: this version has no reviews")
+    return submission
+
+
+async def _read_json(request: Request) -> Submission:
+    body = await request.body()
+    try:
+        if len(body) > _SMALL_BYTES:
+            parsed = await asyncio.to_thread(ModerateRequest.model_validate_json, body)
+        else:
+            parsed = ModerateRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestError(describe(error)) from error
+    images = [Image(_source(item), item.id, item.context) for item in parsed.items]
+    return Submission(images, parsed.policy, review=parsed.review)
+
+
+async def _read_form(request: Request) -> Submission:
+    parser = MultiPartParser(
+        request.headers, request.stream(), max_files=1000, max_fields=len(_FORM_FIELDS), max_part_size=1024
+    )
+    parser.spool_max_size = 1024 * MIB  # in memory: the body's own limit holds, and the disk may be read-only
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, UnicodeDecodeError) as error:
+        raise RequestError(f"the multipart form cannot be read ({error})") from error
+    try:
+        return await _from_form(form)
+    finally:
+        await form.close()
+
+
+async def _from_form(form: FormData) -> Submission:
+    files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+    unknown = {name for name, value in form.multi_items() if isinstance(value, str)} - _FORM_FIELDS
+    if unknown or not files:
+        found = f"the field {min(unknown)[:64]!r} is not known" if unknown else "there is no file"
+        raise RequestError(f"{found}; expected one or more files, and policy, context and review if wanted")
+    images = [Image(await file.read(), file.filename) for file in files]
+    return Submission(images, _text(form, "policy"), _text(form, "context"), _flag(_text(form, "review")))
+
+
+async def _read_image(request: Request, max_bytes: int) -> Submission:
+    too_large = TooLarge(f"the image is larger than {max_bytes / MIB:.0f} MiB (max_image_bytes)")
+    told = request.headers.get("content-length", "")
+    if told.isdigit() and int(told) > max_bytes:
+        raise too_large
+    image = bytearray()
+    async for chunk in request.stream():
+        image += chunk
+        if len(image) > max_bytes:
+            raise too_large
+    query = request.query_params
+    images = [Image(bytes(image), query.get("id"))]
+    return Submission(images, query.get("policy"), query.get("context"), _flag(query.get("review")))
+
+
+def _source(item: ModerateItem) -> Url | bytes | RequestError:
+    if (item.url is None) == (item.base64 is None):
+        return RequestError("expected exactly one of url and base64")
+    if item.url is not None:
+        return Url(item.url)
+    _, comma, after = (item.base64 or "").partition(
+        ","
+    )  # a data: URL's part before the comma says nothing that is believed
+    try:
+        return b64decode(after if comma else item.base64 or "", validate=True)
+    except binascii.Error as error:
+        return RequestError(f"base64: {error}")
+
+
+def describe(error: ValidationError) -> str:
+    """The first thing that is wrong: where, and what was expected."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"])) or "body"
+    return f"{where}: {first['msg']}"[:500]
+
+
+def _text(form: FormData, name: str) -> str | None:
+    value = form.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _flag(value: str | None) -> bool:
+    return (value or "").lower() in ("true", "1", "yes")

@@ -1,0 +1,85 @@
+"""The service and an image server, both real and on loopback, for tests that speak HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from demure.settings import Settings, read_settings
+from demure.web.app import create_app
+
+LOOPBACK = {"DEMURE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8", "DEMURE_FETCH_PORTS": "1-65535"}
+
+
+class ImageServer:
+    """Serves `files` by path, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.asked: list[str] = []
+        self.delay_s = 0.0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                time.sleep(outer.delay_s)
+                data = outer.files.get(self.path)
+                self.send_response(404 if data is None else 200)
+                self.send_header("Content-Length", str(len(data or b"")))
+                self.end_headers()
+                with contextlib.suppress(ConnectionError):
+                    self.wfile.write(data or b"")
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    def __enter__(self) -> ImageServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def url(self, path: str, data: bytes | None = None) -> str:
+        if data is not None:
+            self.files[path] = data
+        return f"http://127.0.0.1:{self._server.server_port}{path}"
+
+
+def settings_for(tmp_path: Path, **variables: str) -> Settings:
+    """As the environment would give them, and a data folder that is nobody's."""
+    return read_settings({"DEMURE_DATA_DIR": str(tmp_path / "data"), "DEMURE_THREADS": "2", **LOOPBACK, **variables})
+
+
+@contextlib.contextmanager
+def serving(settings: Settings) -> Iterator[httpx.Client]:
+    """The application under uvicorn in a thread; gives a client whose base is its address."""
+    app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, proxy_headers=False, access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            raise RuntimeError("the service did not start")
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+            client.app = app
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,120 @@
+"""The documents promise what there is: a heading for every route, setting and code, and examples that work."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from pictures import EXAMPLE
+from service import serving, settings_for
+
+from demure.settings import PREFIX, Settings
+from demure.web.problems import SETUP_CODES, STATUS
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+API, SETTINGS = ((DOCS / name).read_text() for name in ("api.md", "settings.md"))
+
+
+def headings(text: str) -> set[str]:
+    return set(re.findall(r"^### (.+)$", text, re.MULTILINE))
+
+
+def test_every_setting_has_a_heading_and_no_other_has():
+    assert headings(SETTINGS) == {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n, f in Settings.model_fields.items() if isinstance(f.default, int | float | str) and f.default != ""],
+)
+def test_a_settings_default_is_the_documented_one(name: str):
+    section = SETTINGS.partition(f"### {PREFIX}{name.upper()}\n")[2].partition("\n###")[0]
+    default = Settings.model_fields[name].default
+    written = f"{default:g}" if isinstance(default, float) else str(default)
+    assert re.search(rf"Default `?{re.escape(written)}\b", section), section
+
+
+def test_every_route_and_every_code_has_a_heading_and_no_other_has(service):
+    document = service.get("/openapi.json").json()
+    routes = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
+    assert headings(API) == routes | {*STATUS}
+
+
+@pytest.mark.parametrize("code", STATUS)
+def test_a_codes_status_is_the_documented_one(code: str):
+    section = API.partition(f"### {code}\n")[2]
+    assert section.strip().startswith(str(STATUS[code]))
+
+
+def test_every_error_has_a_status():
+    from demure.errors import by_code
+
+    assert {*by_code()} - SETUP_CODES | {"invalid_request"} == {*STATUS}
+
+
+def examples() -> list[tuple[str, str]]:
+    """Each command, and the JSON that the next block says it answers, if it says so at once."""
+    blocks = re.findall(r"```console\n\$ (.+?)\n```(?:\n\n```json\n(.+?)\n```)?", API, re.DOTALL)
+    assert len(blocks) >= 9
+    return blocks
+
+
+@pytest.fixture(scope="module")
+def real_service(tmp_path_factory):
+    with serving(settings_for(tmp_path_factory.mktemp("documents"))) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"), examples(), ids=lambda text: text[:60] if text.startswith("curl") else ""
+)
+def test_an_example_works_and_answers_as_written(real_service, images, tmp_path, command: str, answer: str):
+    assert shutil.which("curl"), "the examples are curl commands"
+    shutil.copy(EXAMPLE, tmp_path / "picture.jpg")
+    shutil.copy(EXAMPLE, tmp_path / "another.png")
+    command = command.replace("http://localhost:8080", str(real_service.base_url).rstrip("/"))
+    command = command.replace("https://example.org/picture.jpg", images.url("/picture.jpg", EXAMPLE.read_bytes()))
+    done = subprocess.run(
+        command + " --fail --silent --show-error", shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    if answer:
+        assert found == pytest.approx(json.loads(answer), abs=1e-4)
+
+
+def test_the_long_answer_is_what_the_first_example_gives(real_service, images):
+    (written,) = [json.loads(b) for b in re.findall(r"```json\n(.+?)\n```", API, re.DOTALL) if '"items"' in b]
+    item = {"id": "avatar-7", "url": images.url("/picture.jpg", EXAMPLE.read_bytes())}
+    found = real_service.post("/v1/moderate", json={"items": [item], "policy": "strict"}).json()
+    for answer in (written, found):
+        del answer["id"], answer["items"][0]["timings_ms"]
+    assert found["items"][0].pop("scores") == pytest.approx(written["items"][0].pop("scores"), abs=1e-4)
+    assert found["items"][0].pop("witnesses") == pytest.approx(written["items"][0].pop("witnesses"), abs=1e-4)
+    assert found["items"][0].pop("score") == pytest.approx(written["items"][0].pop("score"), abs=1e-4)
+    assert found == written
+
+
+def test_the_documents_page_explains_every_code_and_loads_nothing(service):
+    page = service.get("/docs")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    for code in STATUS:
+        assert f"id='{code}'" in page.text
+    assert not re.search(r"""(src|href)=["'](https?:)?//""", page.text)
+
+
+def test_the_openapi_document_names_every_error_of_a_route(service):
+    document = service.get("/openapi.json").json()
+    answers = document["paths"]["/v1/moderate"]["post"]["responses"]
+    described = " ".join(answer["description"] for answer in answers.values())
+    for code in ("overloaded", "too_large", "unsupported_media_type", "key_required", "timed_out", "unknown_policy"):
+        assert f"`{code}`" in described
+    assert set(document["paths"]["/v1/moderate"]["post"]["requestBody"]["content"]) == {
+        "application/json",
+        "multipart/form-data",
+        "image/*",
+    }
