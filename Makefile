@@ -1,11 +1,14 @@
-# `make demo` and `make test` need nothing but python3; each installs what it needs into .venv.
+# `make serve` and `make test` need nothing but python3; each installs what it needs into .venv.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint bench lock clean
+.PHONY: serve demo test lint bench lock clean
+
+serve: $(VENV)/run
+	$(BIN)/demure serve
 
 demo: $(VENV)/run
 	$(BIN)/demure classify examples/coffee.jpg

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pictures import EXAMPLE, encode, gradient
+from service import LOOPBACK, ImageServer
 
 import demure
 
@@ -159,3 +160,31 @@ def test_a_reader_that_leaves_is_no_error():
     done = subprocess.run(command, shell=True, capture_output=True, timeout=120, check=False)
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == b""
+
+
+def test_a_url_is_fetched_where_the_operator_opened_the_network():
+    with ImageServer() as images:
+        url = images.url("/coffee.jpg", EXAMPLE.read_bytes())
+        done = run("classify", "--json", url, images.url("/absent.jpg"), "HTTP://10.0.0.1/a.jpg", EXAMPLE, **LOOPBACK)
+        closed = run("classify", "--json", url)
+    found = [(item["decision"], item.get("error", {}).get("code")) for item in items(done)]
+    assert found == [("safe", None), ("unknown", "upstream_status"), ("unknown", "url_not_allowed"), ("safe", None)]
+    assert items(done)[0]["id"] == url
+    assert done.returncode == closed.returncode == 1
+    assert items(closed)[0]["error"]["code"] == "url_not_allowed"
+
+
+def test_a_key_is_made_listed_and_revoked(tmp_path: Path):
+    data = {"DEMURE_DATA_DIR": str(tmp_path / "data")}
+    made = run("keys", "create", "my-site", "--scopes", "classify,review", **data)
+    secret = made.stdout.splitlines()[-1]
+    assert secret.startswith("demure_")
+    stored = (tmp_path / "data" / "keys.txt").read_text()
+    assert stored == f"my-site:classify,review:{hashlib.sha256(secret.encode()).hexdigest()}\n"
+    assert run("keys", "list", **data).stdout.startswith("my-site\tclassify,review\t")
+    again = run("keys", "create", "my-site", **data)
+    assert (again.returncode, "is taken" in again.stderr) == (2, True)
+    assert run("keys", "create", "x", "--scopes", "fly", **data).stderr.startswith("demure: invalid_setting: ")
+    assert run("keys", "revoke", "my-site", **data).returncode == 0
+    assert run("keys", "revoke", "my-site", **data).stderr.startswith("demure: not_found: ")
+    assert run("keys", "list", **data).stdout == ""

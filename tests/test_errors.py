@@ -7,6 +7,7 @@ import pytest
 from demure import errors
 from demure.errors import DemureError, UpstreamStatus, by_code
 
+OURS = {code: kind for code, kind in by_code().items() if kind.__module__ == errors.__name__}
 RETRYABLE = {"overloaded", "timed_out", "upstream_timeout", "upstream_unreachable"}
 
 
@@ -28,7 +29,7 @@ def test_every_leaf_has_a_code_of_its_own():
     assert len({c.code for c in leaves}) == len(leaves) == len(by_code())
 
 
-@pytest.mark.parametrize(("code", "kind"), by_code().items())
+@pytest.mark.parametrize(("code", "kind"), OURS.items())
 def test_an_error_carries_its_code_and_its_message(code: str, kind: type[DemureError]):
     error = kind("what, and what to do")
     assert (error.code, error.message, str(error)) == (code, "what, and what to do", "what, and what to do")

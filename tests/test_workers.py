@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from demure.errors import Overloaded
+from demure.workers import Workers
+
+
+def test_what_does_not_fit_is_refused_and_a_place_is_given_back():
+    workers = Workers(threads=1, max_waiting=2)
+    with workers.admit(), workers.admit(2):
+        with pytest.raises(Overloaded, match="the limit is 3"), workers.admit():
+            pass
+        assert workers.admitted == 3
+    assert workers.admitted == 0
+    with workers.admit(3):
+        pass
+    workers.close()
+
+
+def test_a_batch_larger_than_all_places_is_let_in_when_nobody_else_is_there():
+    workers = Workers(threads=1, max_waiting=2)
+    with workers.admit(32):
+        assert workers.admitted == 32
+    with workers.admit(), pytest.raises(Overloaded), workers.admit(32):
+        pass
+    workers.close()
+
+
+def test_a_place_is_given_back_when_the_work_fails():
+    workers = Workers(threads=1, max_waiting=0)
+    with pytest.raises(ValueError, match="broken"), workers.admit():
+        raise ValueError("broken")
+    assert workers.admitted == 0
+    workers.close()
+
+
+def test_the_number_admitted_is_told_when_it_changes():
+    told = []
+    workers = Workers(1, 5, told.append)
+    with workers.admit(2), workers.admit():
+        pass
+    assert told == [2, 3, 2, 0]
+    workers.close()
+
+
+def test_no_more_run_at_a_time_than_there_are_threads():
+    at_work, most, lock = 0, 0, threading.Lock()
+
+    def work() -> None:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        threading.Event().wait(0.02)
+        with lock:
+            at_work -= 1
+
+    async def main() -> None:
+        workers = Workers(threads=2, max_waiting=20)
+        await asyncio.gather(*(workers.run(work) for _ in range(12)))
+        workers.close()
+
+    asyncio.run(main())
+    assert most == 2
+
+
+def test_work_that_nobody_waits_for_any_more_is_not_begun():
+    begun = []
+    release = threading.Event()
+
+    async def main() -> None:
+        workers = Workers(threads=1, max_waiting=5)
+        first = asyncio.ensure_future(workers.run(release.wait))
+        second = asyncio.ensure_future(workers.run(lambda: begun.append("second")))
+        third = asyncio.ensure_future(workers.run(lambda: begun.append("third")))
+        await asyncio.sleep(0.05)
+        second.cancel()
+        release.set()
+        await asyncio.gather(first, third)
+        workers.close()
+
+    asyncio.run(main())
+    assert begun == ["third"]
