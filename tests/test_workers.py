@@ -79,6 +79,7 @@ def test_work_that_nobody_waits_for_any_more_is_not_begun():
         third = asyncio.ensure_future(workers.run(lambda: begun.append("third")))
         await asyncio.sleep(0.05)
         second.cancel()
+        await asyncio.gather(second, return_exceptions=True)  # a cancellation is delivered by the loop's next turn
         release.set()
         await asyncio.gather(first, third)
         workers.close()
