@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pictures import EXAMPLE, animation, encode, gradient
+from tiny_models import RULES
 
 import demure
 from demure.classifier import Classifiers
@@ -22,17 +23,6 @@ from demure.policy import parse_policy
 from demure.sandbox import Sandbox
 
 RED, GREEN, BLUE, BLACK = ([255, 0, 0], [0, 255, 0], [0, 0, 255], [0, 0, 0])
-RULES = """
-name = "colours"
-[sums]
-risk = { porn = 1, hentai = 1, sexy = 0.5 }
-[adult]
-porn = { at_least = 0.8 }
-redness = { at_least = 0.8 }
-[safe]
-risk = { at_most = 0.2 }
-redness = { at_most = 0.2 }
-"""
 
 
 def plain(colour: list[int], width: int = 40, height: int = 40) -> np.ndarray:

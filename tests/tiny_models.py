@@ -78,3 +78,17 @@ def add_model(folder: Path, name: str, weights: bytes, output: str) -> Path:
     description = folder / f"{name}.toml"
     description.write_text(describe(name, weights, output))
     return description
+
+
+# Red is adult, green safe, blue unknown.
+RULES = """
+name = "colours"
+[sums]
+risk = { porn = 1, hentai = 1, sexy = 0.5 }
+[adult]
+porn = { at_least = 0.8 }
+redness = { at_least = 0.8 }
+[safe]
+risk = { at_most = 0.2 }
+redness = { at_most = 0.2 }
+"""

@@ -8,19 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 from service import ImageServer, serving, settings_for
-from tiny_models import FIVE, WITNESS, add_model, tiny_graph
+from tiny_models import FIVE, RULES, WITNESS, add_model, tiny_graph
 
-RULES = """
-name = "colours"
-[sums]
-risk = { porn = 1, hentai = 1, sexy = 0.5 }
-[adult]
-porn = { at_least = 0.8 }
-redness = { at_least = 0.8 }
-[safe]
-risk = { at_most = 0.2 }
-redness = { at_most = 0.2 }
-"""
 LENIENT = 'name = "lenient"\n[safe]\nhentai = { at_most = 0.5 }'
 
 

@@ -63,7 +63,7 @@ its item.</p>
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
-    summary = escape(operation.get("description", operation.get("summary", ""))).replace("\n\n", "</p><p>")
+    summary = _codes(operation.get("description", operation.get("summary", ""))).replace("\n\n", "</p><p>")
     parameters = "".join(
         f"<tr><td><code>{escape(p['name'])}</code></td><td>{escape(p['in'])}</td><td>{escape(p.get('description', ''))}</td></tr>"
         for p in operation.get("parameters", [])
