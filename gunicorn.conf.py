@@ -15,8 +15,9 @@ control_socket_disable = True  # it would write to the home folder, which may be
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 
 # Before the client library is imported: counts of all workers are kept in files that each may read.
+made = None
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="demure-metrics-")
+    made = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="demure-metrics-")
 
 
 def child_exit(_server, worker):
@@ -26,4 +27,5 @@ def child_exit(_server, worker):
 
 
 def on_exit(_server):
-    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    if made:  # never a folder that is somebody else's
+        shutil.rmtree(made, ignore_errors=True)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import logging
 
 import pytest
 import structlog
@@ -38,8 +40,34 @@ def test_two_services_in_one_process_count_apart():
 
 @pytest.fixture
 def logging_restored():
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
     yield
+    root.handlers, root.level = handlers, level
     structlog.reset_defaults()
+
+
+def test_a_librarys_own_line_takes_the_same_form(capfd, logging_restored):
+    configure_logging("json")
+    logging.getLogger("multipart").warning("odd bytes: %s", "\r\n")
+    record = json.loads(capfd.readouterr().err)
+    assert (record["event"], record["level"]) == ("odd bytes: \r\n", "warning")
+
+
+@pytest.mark.parametrize("text", ["a\rb", "a\x1b[31mb", "a\0b", "a\u2028b"])
+def test_what_moves_a_terminal_is_escaped(capfd, logging_restored, text):
+    configure_logging("text")
+    structlog.get_logger().info("answered", host=text)
+    assert text not in capfd.readouterr().err
+
+
+def test_a_line_that_cannot_be_written_costs_nothing(logging_restored, monkeypatch):
+    configure_logging("text")
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stderr", closed)
+    structlog.get_logger().info("answered")
+    logging.getLogger("demure").warning("answered")
 
 
 def test_a_line_is_an_event_and_fields(capfd, logging_restored):

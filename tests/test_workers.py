@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
+import weakref
 
 import pytest
 
@@ -25,8 +27,12 @@ def test_a_batch_larger_than_all_places_is_let_in_when_nobody_else_is_there():
     workers = Workers(threads=1, max_waiting=2)
     with workers.admit(32):
         assert workers.admitted == 32
-    with workers.admit(), pytest.raises(Overloaded), workers.admit(32):
-        pass
+    with workers.admit() as places:
+        places.grow(31)
+        assert workers.admitted == 32
+    with workers.admit(), workers.admit() as places, pytest.raises(Overloaded, match="1 images of others"):
+        places.grow(31)
+    assert workers.admitted == 0
     workers.close()
 
 
@@ -45,6 +51,31 @@ def test_the_number_admitted_is_told_when_it_changes():
         pass
     assert told == [2, 3, 2, 0]
     workers.close()
+
+
+def test_what_a_cancelled_call_held_is_let_go_at_once():
+    class Image:
+        pass
+
+    release = threading.Event()
+
+    async def main() -> None:
+        workers = Workers(threads=1, max_waiting=5)
+        first = asyncio.ensure_future(workers.run(release.wait))
+        image = Image()
+        kept = weakref.ref(image)
+        second = asyncio.ensure_future(workers.run(functools.partial(id, image)))
+        del image
+        await asyncio.sleep(0.05)
+        assert kept() is not None
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        assert kept() is None
+        release.set()
+        await first
+        workers.close()
+
+    asyncio.run(main())
 
 
 def test_no_more_run_at_a_time_than_there_are_threads():

@@ -49,7 +49,7 @@ def main() -> None:
     try:
         app()
     except DemureError as error:
-        from demure.terminal import printable
+        from demure.printable import printable
 
         print(f"demure: {error.code}: {printable(error.message)}", file=sys.stderr)
         sys.exit(ExitCode.WRONG_QUESTION)

@@ -38,6 +38,7 @@ from demure.urls import Target, is_public_name, join, literal_address, read_url
 MIB = 1024 * 1024
 _log = logging.getLogger(__name__)
 
+OnBytes = Callable[[int], None]
 Resolve = Callable[[str, int], Awaitable[list[str]]]  # (host, port) -> numeric addresses, best first; OSError if none
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -86,14 +87,14 @@ class Fetcher:
     async def aclose(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def fetch(self, url: str) -> bytes:
-        """The body that the URL leads to, which may be empty.
+    async def fetch(self, url: str, on_bytes: OnBytes = lambda _: None) -> bytes:
+        """The body that the URL leads to, which may be empty. `on_bytes` is told how many come, as they come, and may raise.
 
         Raises UrlNotAllowed, TooManyRedirects, TooLarge and the Upstream… errors, and nothing else.
         """
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                return await self._follow(parse_url(url, self._limits))
+                return await self._follow(parse_url(url, self._limits), on_bytes)
         except (TimeoutError, httpcore.TimeoutException) as error:
             raise UpstreamTimeout(f"the image did not arrive in {self._limits.timeout_s:g} s (timeout_s)") from error
         except (httpcore.ProtocolError, h11.ProtocolError) as error:
@@ -101,15 +102,15 @@ class Fetcher:
         except (httpcore.NetworkError, OSError, UnicodeError) as error:
             raise UpstreamUnreachable("the host has no address, does not answer or broke off; try later") from error
 
-    async def _follow(self, target: Target) -> bytes:
+    async def _follow(self, target: Target, on_bytes: OnBytes) -> bytes:
         for _ in range(self._limits.max_redirects + 1):
-            answer = await self._get(target)
+            answer = await self._get(target, on_bytes)
             if isinstance(answer, bytes):
                 return answer
             target = parse_url(join(target, answer), self._limits)
         raise TooManyRedirects(f"the URL redirects more than {self._limits.max_redirects} times (max_redirects)")
 
-    async def _get(self, target: Target) -> bytes | str:
+    async def _get(self, target: Target, on_bytes: OnBytes) -> bytes | str:
         """One request: the body, or the Location that it redirects to."""
         url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.target)
         # A connection for each request, not a pool: no request can come by one that another request's gate opened.
@@ -120,7 +121,7 @@ class Fetcher:
             if response.status in _REDIRECTS:
                 return _location(response)
             _check(response, self._limits)
-            return await _read_body(response, self._limits)
+            return await _read_body(response, self._limits, on_bytes)
 
     async def _resolve(self, host: str, port: int) -> list[str]:
         loop = asyncio.get_running_loop()
@@ -289,9 +290,10 @@ def _check(response: httpcore.Response, limits: FetchLimits) -> None:
         _check_size(int(length), limits)  # h11 has seen to it that this is one number, of 20 digits at most
 
 
-async def _read_body(response: httpcore.Response, limits: FetchLimits) -> bytes:
+async def _read_body(response: httpcore.Response, limits: FetchLimits, on_bytes: OnBytes) -> bytes:
     body, pieces = bytearray(), 0
     async for piece in response.aiter_stream():
+        on_bytes(len(piece))
         body += piece
         pieces += 1
         _check_size(len(body), limits)

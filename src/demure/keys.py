@@ -83,7 +83,7 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = None
         self._keys: tuple[Key, ...] = ()
 
     def keys(self) -> tuple[Key, ...]:
@@ -94,10 +94,18 @@ class KeyFile:
             return ()
         except OSError as error:
             raise InvalidSetting(f"{self.path}: cannot be read ({error.strerror})") from error
-        stamp = (status.st_mtime_ns, status.st_size)
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         if stamp != self._stamp:
-            self._keys, self._stamp = parse_keys(self.path.read_text("utf-8"), str(self.path)), stamp
+            try:
+                text = self.path.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise InvalidSetting(f"{self.path}: cannot be read ({error})") from error
+            self._keys, self._stamp = parse_keys(text, str(self.path)), stamp
         return self._keys
+
+    @property
+    def exists(self) -> bool:
+        return self.path.exists()
 
     def add(self, key: Key) -> None:
         """Raises InvalidSetting if the name is taken."""
@@ -123,3 +131,20 @@ class KeyFile:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.path)
+
+
+class Keyring:
+    """All keys that are known now: those of the environment, and those of the file as it stands."""
+
+    def __init__(self, fixed: Sequence[Key], file: KeyFile) -> None:
+        self._fixed = tuple(fixed)
+        self._file = file
+
+    def keys(self) -> tuple[Key, ...]:
+        """Raises InvalidSetting if the file does not hold."""
+        return (*self._fixed, *self._file.keys())
+
+    @property
+    def configured(self) -> bool:
+        """Whether keys are asked for. A file whose last key was revoked still says so: revoking must not open the door."""
+        return bool(self._fixed) or self._file.exists

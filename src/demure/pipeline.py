@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -254,25 +254,33 @@ class Checker:
         self._fetcher = fetcher
         self._workers = workers
 
-    async def check(self, source: Url | bytes, screener: Screener, *, id: str | None, deadline: Deadline) -> Screening:
-        """As Screener.screen; what goes wrong with the URL, or with the time, is an answer too."""
+    async def check(
+        self,
+        source: Url | bytes,
+        screener: Screener,
+        *,
+        id: str | None,
+        deadline: Deadline,
+        on_bytes: Callable[[int], None],
+    ) -> Screening:
+        """As Screener.screen; what goes wrong with the URL, or with the time, is an answer too.
+
+        `on_bytes` is told how many bytes are fetched, as they come, and may refuse more by raising Overloaded.
+        """
         clock = _Clock()
         try:
-            data = await self.read(source, deadline)
             if isinstance(source, Url):
+                data = await within(deadline, self._fetcher.fetch(source.text, on_bytes))
                 clock.lap("fetch")
-            screening = await self.work(lambda: screener.screen(data, id=id, deadline=deadline), deadline)
-        except (FetchError, SourceError, TimedOut) as error:
+            else:
+                data = source
+            # When the time is up, the stage that is under way ends, and the next does not begin.
+            work = partial(screener.screen, data, id=id, deadline=deadline)
+            del data, source
+            screening = await within(deadline, self._workers.run(work))
+        except (FetchError, SourceError, TimedOut, Overloaded) as error:
             return screener.failed(error, id=id, timings_ms=clock.laps_ms())
         return replace(screening, timings_ms={**screening.timings_ms, **clock.laps_ms()})
-
-    async def read(self, source: Url | bytes, deadline: Deadline) -> bytes:
-        """Raises FetchError, TooLarge or TimedOut."""
-        return await within(deadline, self._fetcher.fetch(source.text)) if isinstance(source, Url) else source
-
-    async def work(self, function: Callable[[], T], deadline: Deadline) -> T:
-        """Call it in a worker thread. Raises TimedOut; the stage that is under way then ends, and the next does not begin."""
-        return await within(deadline, self._workers.run(function))
 
 
 @dataclass(frozen=True)

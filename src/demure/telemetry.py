@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
+import structlog.stdlib
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
+from structlog.typing import EventDict, Processor
 
 from demure.errors import FetchError
 from demure.pipeline import Screening
+from demure.printable import printable
 
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 
@@ -21,20 +26,46 @@ METRICS_TYPE = CONTENT_TYPE_LATEST
 
 
 def configure_logging(log_format: str) -> None:
-    """Write events to standard error: `text` as key=value for people, `json` for collectors."""
+    """Write events to standard error: `text` as key=value for people, `json` for collectors. Libraries' own lines too."""
+    common: list[Processor] = [
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+    ]
+    write: Processor = structlog.processors.JSONRenderer()
+    if log_format == "text":
+        common.append(_escape)
+        write = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer()
-            if log_format == "json"
-            else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True),
-        ],
+        processors=[*common, write],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _StandardError())),
     )
+    handler = logging.StreamHandler(_StandardError())
+    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=[remove, write]))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    for talks_of_the_service in ("demure", "uvicorn.error"):
+        logging.getLogger(talks_of_the_service).setLevel(logging.INFO)
+
+
+class _StandardError:
+    """Standard error as it is when a line is written. A line that cannot be written must not cost an answer."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
+def _escape(_logger: object, _name: str, event: EventDict) -> EventDict:
+    """What others chose must not write lines of its own; a traceback is ours, and has many."""
+    return {k: printable(v) if isinstance(v, str) and k != "exception" else v for k, v in event.items()}
 
 
 class Metrics:

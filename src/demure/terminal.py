@@ -10,6 +10,7 @@ from rich.text import Text
 
 from demure.pipeline import Screening
 from demure.policy import Outcome
+from demure.printable import printable
 from demure.scores import Category
 
 _COLOURS = {Outcome.SAFE: "green", Outcome.UNKNOWN: "yellow", Outcome.ADULT: "red"}
@@ -56,11 +57,6 @@ def plain_line(screening: Screening) -> str:
 
 def scores_by_name(screening: Screening) -> Mapping[str, float]:
     return {**(screening.scores or {}), **(screening.witnesses or {})}
-
-
-def printable(text: str) -> str:
-    """A file's name may hold anything, an escape sequence for the terminal too."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def _headline(screening: Screening) -> Text:

@@ -25,30 +25,55 @@ class Workers:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="demure")
 
     @contextmanager
-    def admit(self, images: int = 1) -> Iterator[None]:
-        """Hold places for so many images, from before their bytes are read until they are answered.
-
-        Raises Overloaded if there are not that many. A request that alone asks for more than all of them is let in when
-        nobody else is there: it would never be otherwise.
-        """
-        if self.admitted and self.admitted + images > self.capacity:
-            raise Overloaded(
-                f"{self.admitted} images are at work or waiting; the limit is {self.capacity} (max_waiting)"
-            )
-        self._change(images)
+    def admit(self, images: int = 1) -> Iterator[Places]:
+        """Hold places for so many images, from before their bytes are read until they are answered. Raises Overloaded."""
+        places = Places(self)
+        places.grow(images)
         try:
-            yield
+            yield places
         finally:
-            self._change(-images)
+            self.change(-places.images)
 
-    def _change(self, images: int) -> None:
+    def change(self, images: int) -> None:
         self.admitted += images
         self._on_change(self.admitted)
 
     async def run(self, function: Callable[[], T]) -> T:
         """Call it in a thread. If the caller is cancelled while the call still waits for a thread, it is never made."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+        # The pool keeps a call that was cancelled until a thread comes to it: it must not keep the image that long.
+        held = [function]
+        del function
+
+        def call() -> T:
+            return held.pop()()
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        finally:
+            held.clear()
 
     def close(self) -> None:
         """Wait for the calls that were begun."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Places:
+    """What one request holds."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self.images = 0
+
+    def grow(self, images: int) -> None:
+        """Raises Overloaded if so many more do not fit in.
+
+        A request that alone asks for more than there are is let in when nobody else is there: it never would be otherwise.
+        """
+        workers = self._workers
+        others = workers.admitted - self.images
+        if others and workers.admitted + images > workers.capacity:
+            raise Overloaded(
+                f"{others} images of others are at work or waiting; the limit is {workers.capacity} (max_waiting)"
+            )
+        self.images += images
+        workers.change(images)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
+import socket
 import threading
 import time
 from pathlib import Path
@@ -139,6 +141,14 @@ MALFORMED = {
     "unknown-item-key": (b'{"items": [{"uri": "http://a.b/"}]}', JSON, 400, "invalid_request"),
     "id-is-a-number": (b'{"items": [{"id": 3, "url": "http://a.b/"}]}', JSON, 400, "invalid_request"),
     "deep": (b"[" * 100_000, JSON, 400, "invalid_request"),
+    "million-items": (b'{"items": [' + b"{}," * 1_000_000 + b"{}]}", JSON, 413, "too_large"),
+    "million-numbers": (b'{"items": [' + b"1," * 1_000_000 + b"1]}", JSON, 413, "too_large"),
+    "million-parts-of-metadata": (
+        b'{"items": [{"metadata": {"a": [' + b"[]," * 500_000 + b"[]]}}]}",
+        JSON,
+        413,
+        "too_large",
+    ),
     "unknown-policy": (b'{"items": [{"base64": ""}], "policy": "nope"}', JSON, 404, "unknown_policy"),
     "path-as-policy": (b'{"items": [{"base64": ""}], "policy": "/etc/x.toml"}', JSON, 404, "unknown_policy"),
     "review": (b'{"items": [{"base64": ""}], "review": true}', JSON, 400, "invalid_request"),
@@ -159,6 +169,88 @@ def test_a_malformed_request_is_a_problem_document(service, body, headers, statu
     assert {*problem} == {"type", "title", "status", "detail", "code", "request_id"}
     assert (problem["code"], problem["status"]) == (code, status)
     assert problem["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("text", ["é", "AAA", "A" * 5, "====", "\\u0000"])
+def test_base64_that_is_none_is_the_items_own_error(service, text):
+    good = base64.b64encode(SAFE).decode()
+    answer = (
+        service.post("/v1/moderate", json={"items": [{"base64": text}, {"base64": good}]}).raise_for_status().json()
+    )
+    assert [item.get("error", {}).get("code") for item in answer["items"]] == ["invalid_request", None]
+
+
+def test_a_batch_larger_than_all_places_is_answered_when_nobody_else_is_there(quick):
+    items = [{"base64": base64.b64encode(SAFE).decode()}] * 6
+    with quick(DEMURE_THREADS="1", DEMURE_MAX_WAITING="2") as client:
+        answer = client.post("/v1/moderate", json={"items": items})
+        assert [item["decision"] for item in answer.json()["items"]] == ["safe"] * 6
+        wait_until_nobody_is_admitted(client)
+
+
+def test_fetched_bytes_are_held_by_requests_too(quick, images):
+    with quick(DEMURE_MAX_HELD_BYTES="5000") as client:
+        large, small = images.url("/held-large", SAFE + bytes(6000)), images.url("/held-small", SAFE)
+        answer = client.post("/v1/moderate", json={"items": [{"url": large}, {"url": small}]}).json()
+        assert answer["items"][0]["reason"] == "overloaded"
+        answer = client.post("/predict", params={"url": large})
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+        assert client.post("/predict", params={"url": small}).status_code == 200  # all was given back
+
+
+def test_a_body_that_goes_on_past_its_limit_while_a_url_is_fetched_is_told_so(quick, images):
+    images.delay_s = 2.0
+    try:
+        with quick(DEMURE_MAX_BODY_BYTES="1000") as client:
+            url = images.url("/slow-body", SAFE)
+            answer = client.post("/predict", params={"url": url}, content=iter([b"x" * 900] * 3))
+            assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    finally:
+        images.delay_s = 0.0
+
+
+def test_a_client_that_leaves_in_mid_upload_is_no_fault_of_ours(quick, capfd):
+    with quick() as client:
+        host, port = client.base_url.host, client.base_url.port
+        with socket.create_connection((host, port)) as half:
+            half.sendall(
+                b"POST /v1/moderate HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nab"
+            )
+            workers = client.app.state.engine.workers
+            while not workers.admitted:
+                time.sleep(0.01)
+        wait_until_nobody_is_admitted(client)
+    log = capfd.readouterr().err
+    assert "client=gone" in log
+    assert "level=error" not in log
+
+
+def test_clients_that_leave_in_numbers_leave_no_traceback(quick, images, capfd):
+    images.delay_s = 1.0
+    try:
+        with quick() as client:
+            items = [{"url": images.url("/left-2", SAFE)}] * 3
+            for _ in range(5):
+                with pytest.raises(httpx.ReadTimeout):
+                    client.post("/v1/moderate", json={"items": items}, timeout=0.1)
+            gc.collect()
+    finally:
+        images.delay_s = 0.0
+    assert "never retrieved" not in capfd.readouterr().err
+
+
+def test_a_name_in_a_path_cannot_forge_a_log_line(service, capfd):
+    service.post("/models/x%0d%0aevent=forged%1b[31m/predict", params={"url": "http://a.com/"})
+    log = capfd.readouterr().err
+    assert "forged" not in log
+    assert "\x1b" not in log
+
+
+def test_health_may_be_asked_by_head_and_a_wrong_method_is_told_the_right_ones(service):
+    for path in ("/health", "/livez"):
+        answer = service.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+    assert service.get("/predict").headers["allow"] == "POST"
 
 
 def test_an_unknown_field_of_a_form_is_refused(service):
@@ -210,6 +302,15 @@ def test_a_deadline_that_passes_is_an_unknown_item(quick, images):
     assert [item["reason"] for item in answer.json()["items"]] == ["timed_out", "not_an_image"]
 
 
+def wait_until_nobody_is_admitted(client: httpx.Client) -> None:
+    """An answer is out a moment before its places are given back."""
+    workers = client.app.state.engine.workers
+    deadline = time.monotonic() + 4
+    while workers.admitted:
+        assert time.monotonic() < deadline, f"{workers.admitted} places are held"
+        time.sleep(0.01)
+
+
 def hold(client: httpx.Client, images: ImageServer, count: int) -> list[threading.Thread]:
     """So many requests that wait for a slow image."""
     url = images.url("/held", SAFE)
@@ -241,6 +342,7 @@ def test_overload_is_answered_at_once_before_the_body_is_read(quick, images):
             assert time.monotonic() - started < 3
             for thread in threads:
                 thread.join()
+            wait_until_nobody_is_admitted(client)
             assert client.post("/v1/moderate", content=SAFE, headers={"content-type": "image/png"}).status_code == 200
     finally:
         images.delay_s = 0.0
@@ -252,11 +354,7 @@ def test_a_client_that_leaves_gives_its_place_back(quick, images):
         with quick() as client:
             with pytest.raises(httpx.ReadTimeout):
                 client.post("/predict", params={"url": images.url("/left", SAFE)}, timeout=0.3)
-            workers = client.app.state.engine.workers
-            deadline = time.monotonic() + 3
-            while workers.admitted and time.monotonic() < deadline:
-                time.sleep(0.01)
-            assert workers.admitted == 0
+            wait_until_nobody_is_admitted(client)  # long before the image comes
     finally:
         images.delay_s = 0.0
 
@@ -286,7 +384,7 @@ def test_bytes_held_by_all_requests_have_a_limit(quick):
     with quick(DEMURE_MAX_HELD_BYTES="2000") as client:
         answer = client.post("/v1/moderate", content=b"x" * 3000, headers={"content-type": "image/png"})
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
-        assert client.app.state.engine.workers.admitted == 0
+        wait_until_nobody_is_admitted(client)
         answer = client.post("/v1/moderate", content=b"x" * 1500, headers={"content-type": "image/png"})
         assert answer.status_code == 200  # what the first one held was given back
 

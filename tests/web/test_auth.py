@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from service import settings_for
 
+from demure.errors import InvalidSetting
 from demure.keys import Scope, make_key
+from demure.web.app import create_app
 from demure.web.auth import is_local, needed_scope
 
 PLAIN = {"content-type": "image/png"}
@@ -88,7 +91,7 @@ def test_the_machines_own_names_are_taken(service, host):
 def test_a_page_of_another_origin_may_not_ask_without_a_key(service):
     own = str(service.base_url).rstrip("/")
     assert service.get("/v1/models", headers={"origin": own}).status_code == 200
-    for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:1", "http://[", own + "/", own + ".evil.example"):
         assert service.get("/v1/models", headers={"origin": origin}).json()["code"] == "not_permitted"
 
 
@@ -182,6 +185,33 @@ def test_a_key_in_the_file_is_known_and_forgotten_without_a_restart(quick):
         file.remove("site")
         assert client.get("/v1/models", headers=bearer(secret)).json()["code"] == "key_required"
         assert client.get("/v1/models", headers=bearer(other)).status_code == 200
+        file.remove("site-new")  # the last one: revoking it opens no door
+        assert client.get("/v1/models").json()["code"] == "key_required"
+
+
+@pytest.mark.parametrize("content", [b"hello", b"\xff\xfe"], ids=["another-form", "no-text"])
+def test_a_key_file_that_breaks_closes_the_door_and_the_log_says_why(quick, capfd, content):
+    with quick() as client:
+        path = client.app.state.engine.settings.key_file
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+        answer = client.get("/v1/models")
+        assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+        assert str(path) not in answer.text
+        assert client.get("/health").status_code == 200
+        path.unlink()
+        assert client.get("/v1/models").status_code == 200
+    log = capfd.readouterr().err
+    assert 'event="not set up"' in log
+    assert "keys.txt" in log
+
+
+def test_a_key_file_that_does_not_hold_stops_the_start(tiny, tmp_path):
+    settings = settings_for(tmp_path, **tiny)
+    settings.key_file.parent.mkdir(parents=True)
+    settings.key_file.write_text("hello")
+    with pytest.raises(InvalidSetting, match=r"keys\.txt"):
+        create_app(settings)
 
 
 @pytest.mark.parametrize(

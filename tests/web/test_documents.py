@@ -107,14 +107,19 @@ def test_the_documents_page_explains_every_code_and_loads_nothing(service):
     assert not re.search(r"""(src|href)=["'](https?:)?//""", page.text)
 
 
+def test_no_reference_of_the_openapi_document_leads_nowhere(service):
+    document = service.get("/openapi.json").json()
+    for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document)):
+        place = document
+        for part in reference.split("/"):
+            place = place[part]
+
+
 def test_the_openapi_document_names_every_error_of_a_route(service):
     document = service.get("/openapi.json").json()
     answers = document["paths"]["/v1/moderate"]["post"]["responses"]
     described = " ".join(answer["description"] for answer in answers.values())
     for code in ("overloaded", "too_large", "unsupported_media_type", "key_required", "timed_out", "unknown_policy"):
         assert f"`{code}`" in described
-    assert set(document["paths"]["/v1/moderate"]["post"]["requestBody"]["content"]) == {
-        "application/json",
-        "multipart/form-data",
-        "image/*",
-    }
+    bodies = document["paths"]["/v1/moderate"]["post"]["requestBody"]["content"]
+    assert {*bodies} == {"application/json", "multipart/form-data", "image/*", "application/octet-stream"}

@@ -164,6 +164,15 @@ def test_metrics_of_several_workers_are_added_up(checkout: Path, images: ImageSe
     assert workers
 
 
+def test_a_folder_for_metrics_that_is_the_operators_is_left_alone(checkout: Path, tmp_path: Path):
+    port, folder = free_port(), tmp_path / "mine"
+    folder.mkdir()
+    (folder / "precious").write_text("x")
+    with running(COMMANDS["gunicorn"](port), port, checkout, PROMETHEUS_MULTIPROC_DIR=str(folder)):
+        pass
+    assert (folder / "precious").read_text() == "x"
+
+
 def test_an_unusable_setting_stops_the_start_with_one_line(checkout: Path):
     environment = {**os.environ, "DEMURE_POLICY": "nope"}
     done = subprocess.run(

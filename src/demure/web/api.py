@@ -37,8 +37,8 @@ async def moderate(request: Request, engine: EngineOf) -> Response:
     """
     submission = await engine.reading(request, read_submission(request, engine))
     jobs = submission.jobs(engine)
-    with engine.workers.admit(len(jobs) - 1):  # one place is held since before the body was read
-        screenings = await engine.judge(request, jobs)
+    request.state.places.grow(len(jobs) - 1)  # one is held since before the body was read
+    screenings = await engine.judge(request, jobs)
     request.state.log.update(log_fields(jobs, screenings))
     policy = engine.screener(submission.policy, submission.context).policy
     return JSONResponse(
@@ -85,6 +85,7 @@ async def list_policies(engine: EngineOf) -> list[PolicyFacts]:
     ]
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", tags=["operate"])
 async def livez() -> Health:
     """Whether the process answers."""

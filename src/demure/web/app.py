@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, NoReturn
 
 import structlog
@@ -17,10 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from demure import __version__
+from demure.budget import Budget
 from demure.classifier import Classifiers
 from demure.errors import InvalidPolicy, InvalidSetting
 from demure.fetch import Fetcher
-from demure.keys import Key, KeyFile
+from demure.keys import KeyFile, Keyring
 from demure.models import Registry
 from demure.pipeline import Checker
 from demure.policy import SHIPPED, Policy, find_policy
@@ -41,6 +41,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or read_settings()
     configure_logging(settings.log_format)
     metrics = Metrics()
+    keyring = Keyring(settings.api_keys, KeyFile(settings.key_file))
+    keyring.keys()  # a file that does not hold is found now and not by the first request
     classifiers = Classifiers(Registry(settings.models_dir))
     policies = load_policies(settings, classifiers)
     fetcher = Fetcher(settings.fetch_limits)
@@ -65,6 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Tells whether an image is adult, safe, or something that a person must look at.",
         docs_url=None,  # ours loads nothing from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # one path each, and no answer that names a Host
         lifespan=lifespan,
     )
     app.state.engine = engine
@@ -73,8 +76,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _raise_on)
     app.add_exception_handler(RequestValidationError, _raise_as_ours)
     # The last added is the first to see a request.
-    app.add_middleware(BodyLimits, max_body_bytes=settings.max_body_bytes, max_held_bytes=settings.max_held_bytes)
-    app.add_middleware(Gate, access=read_access(settings), keys=known_keys(settings))
+    app.add_middleware(BodyLimits, max_body_bytes=settings.max_body_bytes, budget=Budget(settings.max_held_bytes))
+    app.add_middleware(Gate, access=read_access(settings), keyring=keyring)
     app.add_middleware(Envelope, metrics=metrics)
     return app
 
@@ -86,16 +89,14 @@ def load_policies(settings: Settings, classifiers: Classifiers) -> dict[str, Pol
     """
     witnesses = classifiers.registry.witnesses
     policies = {name: find_policy(name, witnesses) for name in SHIPPED}
-    paths = sorted(settings.policies_dir.glob("*.toml")) if settings.policies_dir else []
-    if settings.policy.endswith(".toml"):
-        paths.append(Path(settings.policy))
-    for path in paths:
+    for path in sorted(settings.policies_dir.glob("*.toml")) if settings.policies_dir else []:
         policy = find_policy(str(path), witnesses)
-        if policy.name in policies and policies[policy.name] != policy:
+        if policy.name in policies:
             raise InvalidPolicy(f"{path}: name: {policy.name!r} is taken by another policy")
         policies[policy.name] = policy
-    if settings.policy.endswith(".toml"):
-        policies[settings.policy] = policy
+    if settings.policy.endswith(".toml"):  # under its path, by which it is the default, and under its name
+        policy = find_policy(settings.policy, witnesses)
+        policies |= {settings.policy: policy, policy.name: policy}
     for context, name in settings.contexts.items():
         if name not in policies:
             raise InvalidSetting(f"DEMURE_CONTEXTS: {context}={name}: no such policy; known: {', '.join(policies)}")
@@ -117,12 +118,6 @@ def _rate_limit(text: str) -> RateLimitItem | None:
         raise InvalidSetting(
             f"DEMURE_RATE_LIMIT: found {text!r}; expected a number a time, such as 600/minute, or none"
         ) from error
-
-
-def known_keys(settings: Settings) -> Callable[[], Sequence[Key]]:
-    """The environment's keys and the file's, as they stand at each call."""
-    file = KeyFile(settings.key_file)
-    return lambda: (*settings.api_keys, *file.keys())
 
 
 async def _raise_on(_: Request, error: Exception) -> NoReturn:

@@ -6,20 +6,18 @@ Everything else needs a key, and with keys configured so does everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from limits import RateLimitItem
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from demure.errors import DemureError
-from demure.keys import Key, find_key
+from demure.keys import Key, Keyring, find_key
 from demure.keys import Scope as KeyScope
-from demure.web.problems import KeyRequired, NotPermitted, RateLimited, send_problem
+from demure.web.problems import KeyRequired, NotPermitted, RateLimited
 
 OPEN = {"/health", "/livez"}
 # What a key-less caller on this machine may ask, and the scope that a key needs for it.
@@ -47,26 +45,22 @@ class Access:
 
 
 class Gate:
-    """Refuses a request, or passes it on with the name of its key."""
+    """Lets a request pass with the name of its key, or raises what the envelope answers."""
 
-    def __init__(self, app: ASGIApp, access: Access, keys: Callable[[], Sequence[Key]]) -> None:
-        """`keys` is asked for each request, so that keys can change under a running service."""
+    def __init__(self, app: ASGIApp, access: Access, keyring: Keyring) -> None:
         self._app = app
         self._access = access
-        self._keys = keys
+        self._keyring = keyring
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN:
-            await self._app(scope, receive, send)
+        if scope["type"] == "websocket":  # there is none to be asked
+            await send({"type": "websocket.close", "code": 1008})
             return
-        try:
+        if scope["type"] == "http" and scope["path"] not in OPEN:
             key = self._admit(scope)
-        except DemureError as error:
-            await send_problem(error, scope, send)
-            return
-        if key is not None:
-            scope["state"]["log"]["key"] = key.name
+            if key is not None:
+                scope["state"]["log"]["key"] = key.name
         await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> Key | None:
@@ -74,12 +68,12 @@ class Gate:
         host = _header(scope, b"host")
         if self._access.hosts and _without_port(host) not in self._access.hosts:
             raise NotPermitted("this service does not go by that Host; the operator lists its names in DEMURE_HOSTS")
-        keys = self._keys()
+        keys = self._keyring.keys()
         needed = needed_scope(scope["path"])
         secret = _bearer(scope)
         if secret is not None:
             return self._known(secret, keys, needed)
-        if needed is not KeyScope.CLASSIFY or keys:
+        if needed is not KeyScope.CLASSIFY or self._keyring.configured:
             raise KeyRequired("send a key as Authorization: Bearer …; the operator makes one with `demure keys create`")
         if not self._access.public_without_keys:
             self._check_local(scope, host)
@@ -107,7 +101,7 @@ class Gate:
         if not self._access.hosts and not _is_loopback_host(host):
             raise NotPermitted("without a key, Host must be localhost or a loopback address; see DEMURE_HOSTS")
         origin = _header(scope, b"origin")
-        if origin and urlsplit(origin).netloc.lower() != host:
+        if origin and origin not in (f"http://{host}", f"https://{host}"):
             raise NotPermitted("a page of another origin may not ask without a key")
 
 

@@ -1,22 +1,29 @@
-"""How much of a request's body is read: never more than its limit, nor more over all requests than memory was set aside for."""
+"""How much of a request's body is read, and for how long we wait for more of it."""
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demure.budget import Budget
 from demure.decode import MIB
-from demure.errors import Overloaded, TooLarge
-from demure.web.problems import send_problem
+from demure.errors import TimedOut, TooLarge
+
+IDLE_S = 10.0  # between two pieces of a body: who sends nothing must not hold a place
 
 
 class BodyLimits:
-    """Counts bytes as they come in. A length that is told and too large is refused before a byte is read."""
+    """Counts bytes as they come in. A length that is told and too large is refused before a byte is read.
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_held_bytes: int) -> None:
+    Leaves the request's share of the budget in its state, for those who make more of the bytes. Raises TooLarge, Overloaded
+    and TimedOut, for the envelope to answer.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, budget: Budget) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
-        self._max_held_bytes = max_held_bytes
-        self._held_bytes = 0  # by all requests that are not answered yet
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -24,26 +31,29 @@ class BodyLimits:
             return
         told = dict(scope["headers"]).get(b"content-length", b"0")
         if told.isdigit() and int(told) > self._max_body_bytes:
-            await send_problem(self._too_large(), scope, send)
-            return
-        read = 0
+            raise self._too_large()
+        read, complete = 0, False
 
         async def receive_counted() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, complete
+            if complete:  # what comes now is that the client leaves
+                return await receive()
+            try:
+                async with asyncio.timeout(IDLE_S):
+                    message = await receive()
+            except TimeoutError:
+                raise TimedOut(f"no byte of the body came for {IDLE_S:g} s; send it without pauses") from None
+            complete = message["type"] != "http.request" or not message.get("more_body", False)
             size = len(message.get("body", b""))
             read += size
-            self._held_bytes += size
             if read > self._max_body_bytes:
                 raise self._too_large()
-            if self._held_bytes > self._max_held_bytes:
-                raise Overloaded(f"requests hold more than {self._max_held_bytes / MIB:.0f} MiB (max_held_bytes)")
+            share.take(size)
             return message
 
-        try:
+        with self._budget.share() as share:
+            scope["state"]["share"] = share
             await self._app(scope, receive_counted, send)
-        finally:
-            self._held_bytes -= read
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"the request's body is larger than {self._max_body_bytes / MIB:.0f} MiB (max_body_bytes)")

@@ -20,6 +20,7 @@ UrlQuery = Annotated[
 ]
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def health() -> Health:
     """Whether the service answers at all."""

@@ -21,7 +21,8 @@ EngineOf = Annotated[Engine, Depends(engine_of)]
 
 async def admit(request: Request, engine: EngineOf) -> AsyncIterator[None]:
     """A place for one image, before a byte of the body is read. Raises Overloaded."""
-    with engine.workers.admit():
+    with engine.workers.admit() as places:
+        request.state.places = places
         request.state.deadline = Deadline(engine.settings.request_timeout_s)
         yield
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from demure.classifier import Classifiers
-from demure.deadline import Deadline
 from demure.errors import DemureError, UnknownPolicy
 from demure.fetch import host_of
 from demure.pipeline import Checker, Screener, Screening, Url, within
@@ -52,7 +51,7 @@ class Engine:
         """By the request's policy, else by the image's context, else the default. Raises UnknownPolicy."""
         name = policy or self.settings.contexts.get(context or "", self.settings.policy)
         if name not in self.policies:
-            raise UnknownPolicy(f"no policy {name!r}; known: {', '.join(self.policies)}")
+            raise UnknownPolicy(f"no policy {name[:64]!r}; known: {', '.join(self.policies)}")
         if name not in self._screeners:
             self._screeners[name] = self._build(self.policies[name], self.settings.model)
         return self._screeners[name]
@@ -70,23 +69,23 @@ class Engine:
 
     async def judge(self, request: Request, jobs: Iterable[Job]) -> list[Screening]:
         """Side by side, in their order. Raises ClientGone."""
-        checks = (self._check(job, request.state.deadline) for job in jobs)
-        screenings = await while_connected(request, asyncio.gather(*checks))
+        screenings = await while_connected(request, _all(self._check(request, job) for job in jobs))
         for screening in screenings:
             self.metrics.observe_decision(screening)
             self.metrics.observe_work(screening)
         return screenings
 
-    async def _check(self, job: Job, deadline: Deadline) -> Screening:
+    async def _check(self, request: Request, job: Job) -> Screening:
         if isinstance(job.source, DemureError):
             return job.screener.failed(job.source, id=job.id)
-        return await self.checker.check(job.source, job.screener, id=job.id, deadline=deadline)
+        deadline, share = request.state.deadline, request.state.share
+        return await self.checker.check(job.source, job.screener, id=job.id, deadline=deadline, on_bytes=share.take)
 
     async def predict(self, request: Request, model: str, url: str) -> Mapping[str, float]:
         """One model's scores. Raises UnknownModel, and what goes wrong with the URL or the image."""
-        request.state.log.update(host=host_of(url), model=model)
         job = Job(Url(url), self._scorer(model))
-        screening = await while_connected(request, self._check(job, request.state.deadline))
+        request.state.log.update(host=host_of(url), model=model)
+        screening = await while_connected(request, self._check(request, job))
         self.metrics.observe_work(screening)
         if screening.error is not None:
             raise screening.error
@@ -105,18 +104,30 @@ class Engine:
         return Screener(policy, model=model, sandbox=self.sandbox, limits=limits, classifiers=classifiers)
 
 
-async def while_connected(request: Request, answer: Awaitable[T]) -> T:
+async def _all(answers: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Side by side; if one fails, the others are cancelled before its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(answer) for answer in answers]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+async def while_connected(request: Request, answer: Coroutine[Any, Any, T]) -> T:
     """Await an answer for as long as the client does. Raises ClientGone; the work is cancelled then."""
-    working = asyncio.ensure_future(answer)
-    leaving = asyncio.ensure_future(_disconnected(request))
+    working = asyncio.create_task(answer)
+    leaving = asyncio.create_task(_disconnected(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
+        leaving.result()  # a body that goes on past its limit is no leaving
         raise ClientGone
     finally:
         leaving.cancel()
         working.cancel()
+        await asyncio.wait({working, leaving})
 
 
 async def _disconnected(request: Request) -> None:

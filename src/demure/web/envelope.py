@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demure.errors import DemureError, SetupError, SourceNotFound
@@ -50,7 +51,7 @@ class Envelope:
 
         try:
             await self._app(scope, receive, send_with_id)
-        except ClientGone:
+        except (ClientGone, ClientDisconnect):
             state["log"]["client"] = "gone"
         except Exception as error:
             if status:  # too late to answer otherwise
@@ -68,8 +69,10 @@ class Envelope:
                 return error
             case HTTPException(status_code=404):
                 return SourceNotFound("there is nothing at this path; /docs lists what there is")
-            case HTTPException(status_code=405):
-                return MethodNotAllowed("this path is not asked that way; /docs lists how")
+            case HTTPException(status_code=405, headers=headers):
+                return MethodNotAllowed(
+                    "this path is not asked that way; /docs lists how", (headers or {}).get("Allow", "")
+                )
             case HTTPException():
                 return RequestError(str(error.detail))
         self._log.error("failed", request_id=request_id, exc_info=error)

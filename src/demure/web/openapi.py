@@ -51,6 +51,13 @@ def _query(name: str, text: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": False, "schema": {"type": "string"}, "description": text}
 
 
+def _moderate_schema() -> dict[str, Any]:
+    """With the item written out: a reference would lead nowhere from here."""
+    schema = ModerateRequest.model_json_schema()
+    schema["properties"]["items"]["items"] = schema.pop("$defs")["ModerateItem"]
+    return schema
+
+
 _BINARY = {"type": "string", "format": "binary"}
 _FORM = {
     "type": "object",
@@ -70,11 +77,10 @@ MODERATE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {
-                "schema": ModerateRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-            },
+            "application/json": {"schema": _moderate_schema()},
             "multipart/form-data": {"schema": _FORM},
             "image/*": {"schema": _BINARY},
+            "application/octet-stream": {"schema": _BINARY},
         },
     },
 }

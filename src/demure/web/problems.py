@@ -61,7 +61,13 @@ class NotPermitted(RequestError):
 
 
 class MethodNotAllowed(RequestError):
+    """`allow` lists the methods that would be (RFC 9110, 15.5.6)."""
+
     code = "method_not_allowed"
+
+    def __init__(self, message: str, allow: str = "") -> None:
+        super().__init__(message)
+        self.allow = allow
 
 
 class UnsupportedMediaType(RequestError):
@@ -108,6 +114,8 @@ async def send_problem(error: DemureError, scope: Scope, send: Send) -> None:
     ]
     if error.code in ("overloaded", "rate_limited"):
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode()))
     if error.code == "key_required":
         headers.append((b"www-authenticate", b"Bearer"))
     if error.code in ("too_large", "overloaded"):

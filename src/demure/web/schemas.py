@@ -29,7 +29,7 @@ class ModerateRequest(BaseModel):
         json_schema_extra={"examples": [{"items": [{"id": "avatar-7", "url": "https://example.org/picture.jpg"}]}]},
     )
 
-    items: Annotated[list[ModerateItem], Field(min_length=1)]
+    items: Annotated[list[ModerateItem], Field(min_length=1, max_length=1000)]  # and the operator's max_items
     policy: str | None = None
     review: bool = False
 

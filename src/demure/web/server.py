@@ -7,8 +7,9 @@ import signal
 import structlog
 import uvicorn
 
+from demure.keys import KeyFile
 from demure.settings import Settings
-from demure.web.app import create_app, known_keys
+from demure.web.app import create_app
 from demure.web.auth import is_loopback
 
 GRACE_S = 30  # for what is in flight when we are told to stop
@@ -17,7 +18,12 @@ GRACE_S = 30  # for what is in flight when we are told to stop
 def serve(settings: Settings, host: str, port: int) -> None:
     """Run until SIGINT or SIGTERM. Raises SetupError before anything listens."""
     app = create_app(settings)
-    if not is_loopback(host) and not known_keys(settings)() and not settings.public:
+    if (
+        not is_loopback(host)
+        and not settings.api_keys
+        and not KeyFile(settings.key_file).exists
+        and not settings.public
+    ):
         structlog.get_logger().warning("no key is configured: others than this machine are answered 401", host=host)
     # uvicorn ends in good order and then raises the signal again; to have been told to stop is no failure.
     signal.signal(signal.SIGTERM, lambda *_: None)

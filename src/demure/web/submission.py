@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
 from base64 import b64decode
 from dataclasses import dataclass
 
@@ -20,6 +19,8 @@ from demure.web.problems import RequestError, UnsupportedMediaType
 from demure.web.schemas import ModerateItem, ModerateRequest
 
 _FORM_FIELDS = {"policy", "context", "review"}
+_MAX_ID_CHARS = 256
+_MAX_JSON_PARTS = 100_000
 _SMALL_BYTES = 256 * 1024  # parsed at once; more is parsed in a thread, so that others are answered meanwhile
 
 
@@ -69,12 +70,20 @@ async def read_submission(request: Request, engine: Engine) -> Submission:
 
 
 async def _read_json(request: Request) -> Submission:
-    body = await request.body()
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+    # Parsed, a byte of structure may become hundreds: it is counted before anything is built of it.
+    if sum(body.count(mark) for mark in b"{[,:") > _MAX_JSON_PARTS:
+        raise TooLarge(f"the JSON has more than {_MAX_JSON_PARTS:,} parts; send fewer items")
+    request.state.share.take(2 * len(body))  # the text of the base64, and its bytes
+    small = len(body) <= _SMALL_BYTES
+    return _parse_json(body) if small else await asyncio.to_thread(_parse_json, body)
+
+
+def _parse_json(body: bytearray) -> Submission:
     try:
-        if len(body) > _SMALL_BYTES:
-            parsed = await asyncio.to_thread(ModerateRequest.model_validate_json, body)
-        else:
-            parsed = ModerateRequest.model_validate_json(body)
+        parsed = ModerateRequest.model_validate_json(body)
     except ValidationError as error:
         raise RequestError(describe(error)) from error
     images = [Image(_source(item), item.id, item.context) for item in parsed.items]
@@ -102,7 +111,7 @@ async def _from_form(form: FormData) -> Submission:
     if unknown or not files:
         found = f"the field {min(unknown)[:64]!r} is not known" if unknown else "there is no file"
         raise RequestError(f"{found}; expected one or more files, and policy, context and review if wanted")
-    images = [Image(await file.read(), file.filename) for file in files]
+    images = [Image(await file.read(), _id(file.filename)) for file in files]
     return Submission(images, _text(form, "policy"), _text(form, "context"), _flag(_text(form, "review")))
 
 
@@ -117,7 +126,7 @@ async def _read_image(request: Request, max_bytes: int) -> Submission:
         if len(image) > max_bytes:
             raise too_large
     query = request.query_params
-    images = [Image(bytes(image), query.get("id"))]
+    images = [Image(bytes(image), _id(query.get("id")))]
     return Submission(images, query.get("policy"), query.get("context"), _flag(query.get("review")))
 
 
@@ -126,12 +135,11 @@ def _source(item: ModerateItem) -> Url | bytes | RequestError:
         return RequestError("expected exactly one of url and base64")
     if item.url is not None:
         return Url(item.url)
-    _, comma, after = (item.base64 or "").partition(
-        ","
-    )  # a data: URL's part before the comma says nothing that is believed
+    # Of a data: URL, what stands before the comma says nothing that is believed.
+    _, comma, after = (item.base64 or "").partition(",")
     try:
         return b64decode(after if comma else item.base64 or "", validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         return RequestError(f"base64: {error}")
 
 
@@ -145,6 +153,10 @@ def describe(error: ValidationError) -> str:
 def _text(form: FormData, name: str) -> str | None:
     value = form.get(name)
     return value if isinstance(value, str) and value else None
+
+
+def _id(text: str | None) -> str | None:
+    return text[:_MAX_ID_CHARS] if text else None
 
 
 def _flag(value: str | None) -> bool:

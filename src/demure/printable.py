@@ -1,0 +1,8 @@
+"""Text that others chose, made fit for a line that we write: a file's name may hold an escape sequence or a line's end."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """The text with everything that is not printable written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
