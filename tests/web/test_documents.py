@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ from service import serving, settings_for
 from demure.settings import PREFIX, Settings
 from demure.web.problems import SETUP_CODES, STATUS
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
 API, SETTINGS = ((DOCS / name).read_text() for name in ("api.md", "settings.md"))
 
 
@@ -58,8 +61,8 @@ def test_every_error_has_a_status():
 
 def examples() -> list[tuple[str, str]]:
     """Each command, and the JSON that the next block says it answers, if it says so at once."""
-    blocks = re.findall(r"```console\n\$ (.+?)\n```(?:\n\n```json\n(.+?)\n```)?", API, re.DOTALL)
-    assert len(blocks) >= 9
+    blocks = re.findall(r"```console\n\$ (.+?)\n```(?:\n\n```json\n(.+?)\n```)?", API + SETTINGS, re.DOTALL)
+    assert len(blocks) >= 11
     return blocks
 
 
@@ -73,18 +76,42 @@ def real_service(tmp_path_factory):
     ("command", "answer"), examples(), ids=lambda text: text[:60] if text.startswith("curl") else ""
 )
 def test_an_example_works_and_answers_as_written(real_service, images, tmp_path, command: str, answer: str):
-    assert shutil.which("curl"), "the examples are curl commands"
+    assert shutil.which("curl"), "most examples are curl commands"
     shutil.copy(EXAMPLE, tmp_path / "picture.jpg")
     shutil.copy(EXAMPLE, tmp_path / "another.png")
+    is_request = command.startswith("curl")
     command = command.replace("http://localhost:8080", str(real_service.base_url).rstrip("/"))
     command = command.replace("https://example.org/picture.jpg", images.url("/picture.jpg", EXAMPLE.read_bytes()))
+    command += " --fail --silent --show-error" if is_request else ""
+    bin_first = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": bin_first, "DEMURE_DATA_DIR": str(tmp_path / "data")}
     done = subprocess.run(
-        command + " --fail --silent --show-error", shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
+        command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    if answer:
-        assert found == pytest.approx(json.loads(answer), abs=1e-4)
+    if is_request:
+        found = json.loads(done.stdout)
+        assert not answer or found == pytest.approx(json.loads(answer), abs=1e-4)
+    else:
+        assert done.stdout
+
+
+def test_the_readmes_program_runs_and_its_request_answers_as_printed(real_service):
+    readme = (ROOT / "README.md").read_text()
+    (program,) = re.findall(r"```python\n(.+?)\n```", readme, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (command,) = re.findall(r"^    (curl .+)$", readme, re.MULTILINE)
+    (printed,) = re.findall(r"```json\n(.+?)\n```", readme, re.DOTALL)
+    command = command.replace("http://127.0.0.1:8080", str(real_service.base_url).rstrip("/"))
+    found = json.loads(subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    written = json.loads(printed)
+    assert {*found} == {*written}
+    for key in ("decision", "reason", "score", "scores", "witnesses", "remembered"):
+        assert found["items"][0][key] == pytest.approx(written["items"][0][key], abs=1e-4)
+    assert {*found["items"][0]} == {*written["items"][0]}
 
 
 def test_the_long_answer_is_what_the_first_example_gives(real_service, images):
