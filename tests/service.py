@@ -25,11 +25,14 @@ class ImageServer:
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.delay_s = 0.0
+        self._open = threading.Event()
+        self._open.set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
+                outer._open.wait(60)
                 time.sleep(outer.delay_s)
                 data = outer.files.get(self.path)
                 self.send_response(404 if data is None else 200)
@@ -52,6 +55,15 @@ class ImageServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Every request waits until the block ends."""
+        self._open.clear()
+        try:
+            yield
+        finally:
+            self._open.set()
 
     def url(self, path: str, data: bytes | None = None) -> str:
         if data is not None:

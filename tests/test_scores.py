@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
 from demure.scores import RISK, Category, Scores, weighted_sum
@@ -26,6 +29,11 @@ def test_an_unknown_score_is_an_error_and_not_zero():
 
 def test_scores_are_rounded_to_what_a_float32_carries():
     assert Scores({"porn": 0.123456789})["porn"] == 0.1234568
+
+
+def test_scores_can_be_copied_and_sent_to_another_process():
+    scores = Scores({"porn": 0.25, "neutral": 0.75})
+    assert copy.deepcopy(scores) == pickle.loads(pickle.dumps(scores)) == scores
 
 
 def test_risk_counts_sexy_half():

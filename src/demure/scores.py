@@ -44,10 +44,10 @@ class Scores(Mapping[str, float]):
         return len(self._values)
 
     def __getattr__(self, name: str) -> float:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise AttributeError(name) from None
+        # No score begins so, and a copy in the making has no `_values` to look into yet.
+        if name.startswith("_") or name not in self._values:
+            raise AttributeError(name)
+        return self._values[name]
 
     def __repr__(self) -> str:
         return f"Scores({self._values})"

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from service import settings_for
 
-from demure.errors import InvalidSetting
 from demure.keys import Scope, make_key
-from demure.web.app import create_app
 from demure.web.auth import is_local, needed_scope
 
 PLAIN = {"content-type": "image/png"}
@@ -204,14 +201,6 @@ def test_a_key_file_that_breaks_closes_the_door_and_the_log_says_why(quick, capf
     log = capfd.readouterr().err
     assert 'event="not set up"' in log
     assert "keys.txt" in log
-
-
-def test_a_key_file_that_does_not_hold_stops_the_start(tiny, tmp_path):
-    settings = settings_for(tmp_path, **tiny)
-    settings.key_file.parent.mkdir(parents=True)
-    settings.key_file.write_text("hello")
-    with pytest.raises(InvalidSetting, match=r"keys\.txt"):
-        create_app(settings)
 
 
 @pytest.mark.parametrize(

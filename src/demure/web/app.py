@@ -44,6 +44,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     keyring = Keyring(settings.api_keys, KeyFile(settings.key_file))
     keyring.keys()  # a file that does not hold is found now and not by the first request
     classifiers = Classifiers(Registry(settings.models_dir))
+    if classifiers[settings.model].spec.is_witness:
+        raise InvalidSetting(f"DEMURE_MODEL: found {settings.model!r}, a witness; expected a five-class model")
     policies = load_policies(settings, classifiers)
     fetcher = Fetcher(settings.fetch_limits)
     sandbox = Sandbox(settings.threads, settings.sandbox_limits, on_restart=metrics.restarts.inc)
