@@ -117,6 +117,12 @@ def test_samples_whose_levels_could_be_taken_wrongly_are_refused_by_name(data: b
         frames(data)
 
 
+def test_a_later_page_of_unusual_samples_fails_the_tiff():
+    first, second = Image.fromarray(SOURCE), Image.fromarray(SIXTEEN_BIT.astype(np.float32))
+    with pytest.raises(UnsupportedFormat, match="8 bits"):
+        frames(encode(first, "TIFF", save_all=True, append_images=[second]))
+
+
 def test_an_8_bit_png_with_a_transparent_colour_is_read():
     data = png(8, 0, [bytes([7] * 20 + [200] * 20)] * 40, (b"tRNS", b"\0\7"))
     (frame,) = frames(data)
