@@ -91,6 +91,15 @@ def test_the_policy_may_be_a_file_and_come_from_the_environment(tmp_path: Path):
         assert (item["decision"], item["reason"]) == ("adult", "neutral >= 0.5")
 
 
+def test_a_policy_of_the_operators_folder_is_listed_and_chosen_by_its_name(tmp_path: Path):
+    (tmp_path / "mine.toml").write_text('name = "mine"\n[adult]\nneutral = { at_least = 0.5 }')
+    folder = {"DEMURE_POLICIES_DIR": str(tmp_path)}
+    assert "mine" in [item["name"] for item in items(run("policies", "--json", **folder))]
+    for options, environment in ((("--policy", "mine"), folder), ((), {**folder, "DEMURE_POLICY": "mine"})):
+        (item,) = items(run("classify", "--json", *options, EXAMPLE, **environment))
+        assert (item["decision"], item["reason"]) == ("adult", "neutral >= 0.5")
+
+
 def test_an_operators_model_is_listed_and_asked(models_dir: Path, tmp_path: Path):
     picture = tmp_path / "red.png"
     red = gradient(40, 40)

@@ -125,23 +125,23 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
 
 @app.command()
 def policies(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
-    """List the shipped policies, with the rules in words."""
+    """List the policies that can be named, the shipped ones and those of DEMURE_POLICIES_DIR, with the rules in words."""
     from demure.models import Registry
-    from demure.policy import SHIPPED, Outcome, find_policy
+    from demure.policy import Outcome, known_policies
 
     settings = _settings()
     witnesses = Registry(settings.models_dir).witnesses
     _list(
         (
             {
-                "name": policy.name,
+                "name": name,
                 "version": policy.version,
-                "default": policy.name == settings.policy,
+                "default": name == settings.policy,
                 "adult": policy.rule(Outcome.ADULT),
                 "safe": policy.rule(Outcome.SAFE),
                 "description": policy.description,
             }
-            for policy in (find_policy(name, witnesses) for name in SHIPPED)
+            for name, policy in known_policies(witnesses, settings.policies_dir, settings.policy).items()
         ),
         as_json=as_json,
     )
@@ -209,17 +209,21 @@ def _screener(
     from demure.classifier import Classifiers
     from demure.models import Registry
     from demure.pipeline import Screener
+    from demure.policy import known_policies
     from demure.processors import usable_processors
     from demure.sandbox import Sandbox
 
+    classifiers = Classifiers(Registry(settings.models_dir))
+    known = known_policies(classifiers.registry.witnesses, settings.policies_dir, settings.policy)
+    wanted = policy or settings.policy
     with Sandbox(min(images, usable_processors()), settings.sandbox_limits) as sandbox:
         yield Screener(
-            policy or settings.policy,
+            known.get(wanted, wanted),
             model=model or settings.model,
             fidelity=fidelity,
             sandbox=sandbox,
             limits=settings.decode_limits,
-            classifiers=Classifiers(Registry(settings.models_dir)),
+            classifiers=classifiers,
         )
 
 

@@ -163,6 +163,23 @@ def find_policy(name_or_path: str, witnesses: Collection[str]) -> Policy:
     return parse_policy(text, name_or_path, witnesses)
 
 
+def known_policies(witnesses: Collection[str], folder: Path | None, default: str) -> dict[str, Policy]:
+    """The shipped policies, those of an operator's folder, and the default if it is a file: under its path and its name.
+
+    Raises InvalidPolicy for a file that does not hold, or a name in the folder that is taken.
+    """
+    policies = {name: find_policy(name, witnesses) for name in SHIPPED}
+    for path in sorted(folder.glob("*.toml")) if folder else []:
+        policy = find_policy(str(path), witnesses)
+        if policy.name in policies:
+            raise InvalidPolicy(f"{path}: name: {policy.name!r} is taken by another policy")
+        policies[policy.name] = policy
+    if default.endswith(".toml"):
+        policy = find_policy(default, witnesses)
+        policies |= {default: policy, policy.name: policy}
+    return policies
+
+
 def parse_policy(text: str, origin: str, witnesses: Collection[str]) -> Policy:
     """Read a policy from TOML; `origin` stands in messages, `witnesses` are the names of the models with one score.
 

@@ -18,12 +18,12 @@ from starlette.requests import Request
 from demure import __version__
 from demure.budget import Budget
 from demure.classifier import Classifiers
-from demure.errors import InvalidPolicy, InvalidSetting
+from demure.errors import InvalidSetting
 from demure.fetch import Fetcher
 from demure.keys import KeyFile, Keyring
 from demure.models import Registry
 from demure.pipeline import Checker
-from demure.policy import SHIPPED, Policy, find_policy
+from demure.policy import Policy, known_policies
 from demure.sandbox import Sandbox
 from demure.settings import Settings, read_settings
 from demure.telemetry import Metrics, configure_logging
@@ -85,20 +85,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def load_policies(settings: Settings, classifiers: Classifiers) -> dict[str, Policy]:
-    """Those that a request may name: the shipped ones, the operator's folder, and the default if it is a file.
-
-    A request never names a path.
-    """
-    witnesses = classifiers.registry.witnesses
-    policies = {name: find_policy(name, witnesses) for name in SHIPPED}
-    for path in sorted(settings.policies_dir.glob("*.toml")) if settings.policies_dir else []:
-        policy = find_policy(str(path), witnesses)
-        if policy.name in policies:
-            raise InvalidPolicy(f"{path}: name: {policy.name!r} is taken by another policy")
-        policies[policy.name] = policy
-    if settings.policy.endswith(".toml"):  # under its path, by which it is the default, and under its name
-        policy = find_policy(settings.policy, witnesses)
-        policies |= {settings.policy: policy, policy.name: policy}
+    """Those that a request may name; it never names a path. Raises InvalidSetting for a context that names none."""
+    policies = known_policies(classifiers.registry.witnesses, settings.policies_dir, settings.policy)
     for context, name in settings.contexts.items():
         if name not in policies:
             raise InvalidSetting(f"DEMURE_CONTEXTS: {context}={name}: no such policy; known: {', '.join(policies)}")
