@@ -187,8 +187,6 @@ class _PillowFile:
         if kind is Format.PNG:
             check_png_animation(data)
             _check_png_transparency(data, self._image)
-        if kind is Format.TIFF:
-            _check_tiff_samples(self._image)
 
     @property
     def size(self) -> tuple[int, int]:

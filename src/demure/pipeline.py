@@ -321,16 +321,9 @@ def classify(source: Source, model: str = models.DEFAULT, fidelity: str = Fideli
     return classify_with(bundled_classifiers()[model], source, Fidelity(fidelity))
 
 
-def classify_with(
-    classifier: Classifier,
-    source: Source,
-    fidelity: Fidelity = Fidelity.FAST,
-    *,
-    limits: DecodeLimits = DecodeLimits(),
-    prepare: Callable[[bytes, Recipe], Inputs] = prepare,
-) -> Scores:
-    """classify() with parts of the caller's own."""
-    name = classifier.spec.name
+def classify_with(classifier: Classifier, source: Source, fidelity: Fidelity = Fidelity.FAST) -> Scores:
+    """classify() with a classifier of the caller's own."""
+    name, limits = classifier.spec.name, DecodeLimits()
     recipe = Recipe({name: classifier.spec.pixel_steps}, fidelity, limits)
     data = read_source(source, limits.max_bytes)
     inputs = prepare(data, recipe) if isinstance(data, bytes) else prepare_array(data, recipe)

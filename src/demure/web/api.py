@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
 from demure.fetch import host_of
-from demure.pipeline import Screening, Url
+from demure.pipeline import Screening, Url, within
 from demure.policy import Outcome
 from demure.telemetry import METRICS_TYPE
 from demure.web.depends import ADMITTED, EngineOf
@@ -35,7 +35,7 @@ async def moderate(request: Request, engine: EngineOf) -> Response:
 
     An image that cannot be judged is answered `unknown` with its own `error`, and fails no other.
     """
-    submission = await engine.reading(request, read_submission(request, engine))
+    submission = await within(request.state.deadline, read_submission(request, engine))
     jobs = submission.jobs(engine)
     request.state.places.grow(len(jobs) - 1)  # one is held since before the body was read
     screenings = await engine.judge(request, jobs)

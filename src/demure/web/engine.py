@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from demure.classifier import Classifiers
 from demure.errors import DemureError, UnknownPolicy
 from demure.fetch import host_of
-from demure.pipeline import Checker, Screener, Screening, Url, within
+from demure.pipeline import Checker, Screener, Screening, Url
 from demure.policy import Policy
 from demure.sandbox import Sandbox
 from demure.settings import Settings
@@ -62,10 +62,6 @@ class Engine:
         self.sandbox.start()
         self.metrics.capacity.set(self.workers.capacity)
         self.loaded = True
-
-    async def reading(self, request: Request, body: Awaitable[T]) -> T:
-        """Await a body no longer than an answer is of use. Raises TimedOut."""
-        return await within(request.state.deadline, body)
 
     async def judge(self, request: Request, jobs: Iterable[Job]) -> list[Screening]:
         """Side by side, in their order. Raises ClientGone."""
