@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
-import signal
+import resource
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from demure import inputs, sandbox_child
@@ -57,22 +59,60 @@ def fail_on_demand(data: bytes, recipe: Recipe) -> Inputs:
     return behaviours.get(data, inputs.prepare)(data, recipe)
 
 
-def write_file(data: bytes, recipe: Recipe) -> Inputs:
-    """Tries what a decoder that was taken over would: the answer tells how far it came."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with Path(os.fsdecode(data)).open("wb", buffering=0) as file:
-        file.write(b"x")
-    raise AssertionError("a file was written")
+def _read_memory(pid: int) -> None:
+    """process_vm_readv(2) of one byte at the start of its program: no descriptor is asked for it."""
+
+    class Piece(ctypes.Structure):
+        _fields_ = (("start", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+    buffer = ctypes.create_string_buffer(1)
+    here, there = Piece(ctypes.addressof(buffer), 1), Piece(id(None), 1)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.process_vm_readv(pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0) != 1:
+        number = ctypes.get_errno()
+        if number != errno.EFAULT:  # the permission is looked at first: the address may be wrong
+            raise OSError(number, os.strerror(number))
 
 
-def open_files(data: bytes, recipe: Recipe) -> Inputs:
-    """Answers with the number of files that it could open, as a frame's index."""
-    files = []
+def _connect(kind: socket.SocketKind) -> None:
+    with socket.socket(socket.AF_INET, kind) as connection:
+        connection.connect(("127.0.0.1", 9))
+
+
+# What a decoder that was taken over would try. Each takes a path that may be written, and raises OSError if it cannot.
+ATTEMPTS: dict[str, Callable[[str], object]] = {
+    "read a file": lambda _: Path("/etc/passwd").read_bytes(),
+    "write a file": lambda path: Path(path).write_bytes(b"x"),
+    "delete a file": lambda path: Path(path).unlink(),
+    "rename a file": lambda path: Path(path).rename(path + ".new"),
+    "list a folder": lambda _: os.listdir("/"),  # noqa: PTH208
+    "learn that a file is executable, by running it": lambda _: os.posix_spawn("/bin/true", ["true"], {}),
+    "make a TCP socket": lambda _: socket.socket(socket.AF_INET, socket.SOCK_STREAM).close(),
+    "send a UDP packet": lambda _: _connect(socket.SOCK_DGRAM),
+    "make a Unix socket": lambda _: socket.socket(socket.AF_UNIX).close(),
+    "make a pipe": lambda _: [os.close(end) for end in os.pipe()],
+    "copy a descriptor": lambda _: os.close(os.dup(0)),
+    "signal its parent": lambda _: os.kill(os.getppid(), 0),
+    "read its parent's memory": lambda _: _read_memory(os.getppid()),
+}
+
+
+def attempt(data: bytes, recipe: Recipe) -> Inputs:
+    """Tries what the bytes name; answers 1 as a frame's index if it could, 0 if it was kept from it."""
+    name, _, path = data.decode().partition("|")
     try:
-        while True:
-            files.append(Path("/dev/null").open())  # noqa: SIM115
+        ATTEMPTS[name](path)
     except OSError:
-        return answer(recipe, frame=len(files), frames=1000)
+        return answer(recipe, frame=0, frames=2)
+    return answer(recipe, frame=1, frames=2)
+
+
+def report_limits(data: bytes, recipe: Recipe) -> Inputs:
+    """Answers with a resource limit that the bytes name, as a frame's index; its hard bound must be the same."""
+    soft, hard = resource.getrlimit(getattr(resource, data.decode()))
+    if soft != hard:
+        raise AssertionError(data)
+    return answer(recipe, frame=soft, frames=soft + 1)
 
 
 def report_environment(data: bytes, recipe: Recipe) -> Inputs:

@@ -26,6 +26,7 @@ from demure.formats import Format
 from demure.inputs import Inputs, Recipe, Row
 from demure.preprocess import Fidelity, Pixels, output_size
 
+_MAX_TRIES = 3
 _ITEM_BYTES = {"uint8": 1, "float32": 4}
 # Codecs and numerical libraries would start threads of their own; one child is one core's work.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -68,13 +69,16 @@ class Sandbox:
         Raises what demure.inputs.prepare raises, Undecodable where the child died or took too long, and Overloaded where
         none could be started.
         """
-        with self._free, self._borrowed() as child:
-            return child.prepare(data, recipe)
+        with self._free:
+            for _ in range(_MAX_TRIES):
+                with contextlib.suppress(_DiedBefore), self._borrowed(recipe.fidelity) as child:
+                    return child.prepare(data, recipe)
+        raise Overloaded("decoders are killed before they see an image; the system may be short of memory")
 
     def start(self) -> None:
         """Start all children now rather than with the first images. Raises Overloaded."""
         for _ in range(self._workers):
-            child = _Child(self._prepare, self.limits)
+            child = _Child(self._prepare, self.limits, Fidelity.FAST)
             with self._lock:
                 self._idle.append(child)
 
@@ -102,11 +106,11 @@ class Sandbox:
         self.close()
 
     @contextlib.contextmanager
-    def _borrowed(self) -> Iterator[_Child]:
+    def _borrowed(self, fidelity: Fidelity) -> Iterator[_Child]:
         with self._lock:
             self._at_work += 1
         try:
-            child = self._take()
+            child = self._take(fidelity)
         except BaseException:
             self._done()
             raise
@@ -131,15 +135,18 @@ class Sandbox:
         with self._lock:
             self._at_work -= 1
 
-    def _take(self) -> _Child:
+    def _take(self, fidelity: Fidelity) -> _Child:
         while True:
             with self._lock:
                 child = self._idle.pop() if self._idle else None
             if child is None:
-                return _Child(self._prepare, self.limits)
-            if child.process.poll() is None:
+                return _Child(self._prepare, self.limits, fidelity)
+            if child.process.poll() is not None:
+                self._bury(child)  # it was killed while it waited: nobody's image is at fault
+            elif child.fidelity is not fidelity:  # both in one pool are rare
+                child.end()
+            else:
                 return child
-            self._bury(child)  # it was killed while it waited: nobody's image is at fault
 
     def _bury(self, child: _Child) -> None:
         child.end()
@@ -148,18 +155,23 @@ class Sandbox:
         self._on_restart()
 
 
-class _Child:
-    """One decoder process and the socket to it."""
+class _DiedBefore(Exception):
+    """The child was gone before it had taken the image in: killed from outside, and the image is not at fault."""
 
-    def __init__(self, prepare: str, limits: SandboxLimits) -> None:
+
+class _Child:
+    """One decoder process and the socket to it. It follows recipes of one fidelity: what it may import is settled."""
+
+    def __init__(self, prepare: str, limits: SandboxLimits, fidelity: Fidelity) -> None:
         """Raises Overloaded if it cannot be started: no memory, no file descriptors."""
+        self.fidelity = fidelity
         self.served = 0
         self.alive = True
         self.retired = False
         try:
             self.connection, theirs = socket.socketpair()
             with theirs:
-                self.process = _start(theirs, prepare, limits)
+                self.process = _start(theirs, prepare, limits, fidelity)
         except OSError as error:
             raise Overloaded(f"no decoder could be started ({error.strerror})") from error
         with self._fatal("a decoder did not start", Overloaded):
@@ -168,7 +180,10 @@ class _Child:
                 raise ConnectionError("it ended at once")
 
     def prepare(self, data: bytes, recipe: Recipe) -> Inputs:
-        """Raises the child's own error, or Undecodable if it dies, hangs or answers nonsense; it is dead then."""
+        """Raises the child's own error, or Undecodable if it dies, hangs or answers nonsense; it is dead then.
+
+        Raises _DiedBefore if it was dead already.
+        """
         timeout_s = recipe.limits.timeout_s
         end = time.monotonic() + timeout_s
         self.served += 1
@@ -177,7 +192,7 @@ class _Child:
         ):
             self.connection.settimeout(timeout_s)
             header = {"size": len(data), "recipe": sandbox_child.recipe_to_wire(recipe)}
-            sandbox_child.send(self.connection, header, [data])
+            self._send(header, data)
             answer = sandbox_child.receive_header(self.connection, end)
             if answer is None:
                 raise ConnectionError("it died")
@@ -186,6 +201,12 @@ class _Child:
             self.retired = bool(answer.get("retire"))
             error = _error_from_wire(answer)
         raise error
+
+    def _send(self, header: dict[str, Any], data: bytes) -> None:
+        try:
+            sandbox_child.send(self.connection, header, [data])
+        except ConnectionError as error:  # it reads all before it looks at any
+            raise _DiedBefore from error
 
     def _receive_inputs(self, header: dict[str, Any], recipe: Recipe, end: float) -> Inputs:
         media = _media_from_wire(header["media"])
@@ -218,6 +239,8 @@ class _Child:
         except Exception as error:
             self.alive = False
             self.end()
+            if isinstance(error, _DiedBefore):
+                raise
             raise kind(too_late if too_late and isinstance(error, TimeoutError) else message) from error
         except BaseException:  # an interrupted exchange leaves half a message behind
             self.alive = False
@@ -233,10 +256,10 @@ class _Child:
             self.process.wait()
 
 
-def _start(theirs: socket.socket, prepare: str, limits: SandboxLimits) -> subprocess.Popen[bytes]:
+def _start(theirs: socket.socket, prepare: str, limits: SandboxLimits, fidelity: Fidelity) -> subprocess.Popen[bytes]:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", sandbox_child.__name__, prepare, str(limits.memory_bytes)],
+        [sys.executable, "-P", "-m", sandbox_child.__name__, prepare, str(limits.memory_bytes), fidelity],
         stdin=theirs.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,  # codecs complain there, in the sender's own words

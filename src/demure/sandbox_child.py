@@ -21,8 +21,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import PIL.Image
 from PIL import AvifImagePlugin
 
+from demure.confinement import confine
 from demure.decode import DecodeLimits
 from demure.errors import DemureError, Undecodable
 from demure.inputs import Inputs, Recipe
@@ -30,22 +32,27 @@ from demure.preprocess import Crop, Fidelity, Jpeg, PixelStep, Resize
 
 MAX_HEADER_BYTES = 256 * 1024
 _LENGTH = struct.Struct("!I")
+# What Pillow and we import for the first file that asks for it: a decoder that is confined can open no module.
+_LATE = (
+    "pi_heif",
+    "copy",
+    *(f"PIL.{name}" for name in ("ImageCms", "ImageColor", "ImageFilter", "ImagePalette", "TiffTags")),
+)
 _STEP_KINDS: dict[str, type[PixelStep]] = {kind.__name__: kind for kind in (Resize, Crop, Jpeg)}
-# What a decoder needs at once, with room for libraries that load late.
-_MAX_OPEN_FILES = 16
 
 Prepare = Callable[[bytes, Recipe], Inputs]
 
 
-def main(prepare_name: str, memory_bytes: int) -> None:
-    """Serve until the parent hangs up."""
+def main(prepare_name: str, memory_bytes: int, fidelity: Fidelity) -> None:
+    """Serve until the parent hangs up. Recipes of the other fidelity cannot be followed."""
     # A supervisor's SIGTERM goes to every process of the service; the parent decides when a decoder stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # children are one a core already
     prepare = load(prepare_name)
-    limit_resources(memory_bytes)
+    load_what_is_loaded_late(fidelity)
+    confine(memory_bytes)
     with socket.socket(fileno=0) as connection:
         send(connection, {"ready": True})
         while (request := receive_header(connection)) is not None:
@@ -60,16 +67,12 @@ def load(name: str) -> Prepare:
     return found
 
 
-def limit_resources(memory_bytes: int) -> None:
-    for limit, value in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, _MAX_OPEN_FILES),
-    ):
-        hard = resource.getrlimit(limit)[1]  # the operator's own may be lower, and cannot be raised
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (bound, bound))
+def load_what_is_loaded_late(fidelity: Fidelity) -> None:
+    PIL.Image.preinit()  # the writers, for the step that is a JPEG round trip
+    for name in _LATE:
+        importlib.import_module(name)
+    if fidelity is Fidelity.REFERENCE:
+        importlib.import_module("numpy")
 
 
 def limit_processor_time(seconds: float) -> None:
@@ -164,4 +167,4 @@ def inputs_to_wire(inputs: Inputs) -> tuple[dict[str, Any], list[bytes | bytearr
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), Fidelity(sys.argv[3]))
