@@ -1,3 +1,6 @@
+"""May we connect to this IP? Every special block at both its ends and both its neighbours, and what the registries that the
+standard library knows say besides."""
+
 from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -19,6 +22,11 @@ NEIGHBOURS = [
     for column, side in ((3, "below"), (4, "above"))
     if row[column] != "-"
 ]
+
+
+def test_the_table_of_blocks_does_not_shrink():
+    assert len(ROWS) >= 55
+    assert len({row[0] for row in ROWS}) == len(ROWS)
 
 
 @pytest.mark.parametrize("text", REFUSED)
@@ -70,13 +78,20 @@ def test_a_refusal_has_a_name(text: str, name: str):
 @pytest.mark.parametrize(
     "text",
     [
-        "169.254.169.254",
-        "169.254.170.2",
-        "192.0.0.192",
-        "100.100.100.200",
-        "168.63.129.16",
-        "fd00:ec2::254",
-        "fd20:ce::254",
+        pytest.param("169.254.169.254", id="AWS, Google, Azure, Oracle and most others"),
+        pytest.param("169.254.170.2", id="AWS, for containers"),
+        pytest.param("169.254.170.23", id="AWS, for EKS pods"),
+        pytest.param("fd00:ec2::254", id="AWS over IPv6"),
+        pytest.param("fd00:ec2::23", id="AWS, for EKS pods over IPv6"),
+        pytest.param("fd20:ce::254", id="Google over IPv6"),
+        pytest.param("168.63.129.16", id="Azure WireServer"),
+        pytest.param("100.100.100.200", id="Alibaba"),
+        pytest.param("192.0.0.192", id="Oracle, the old one"),
+        pytest.param("fd00:c1::a9fe:a9fe", id="Oracle over IPv6"),
+        pytest.param("169.254.0.23", id="Tencent"),
+        pytest.param("169.254.42.42", id="Scaleway"),
+        pytest.param("fd00:42::42", id="Scaleway over IPv6"),
+        pytest.param("fe80::a9fe:a9fe", id="OpenStack over IPv6"),
     ],
 )
 def test_the_metadata_servers_of_the_clouds_are_refused(text: str):

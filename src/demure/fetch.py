@@ -8,7 +8,9 @@ in resolving it earlier or otherwise is of no account. Each redirect passes the 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import math
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
@@ -23,6 +25,7 @@ import httpcore
 from demure import __version__
 from demure.addresses import Address, refusal
 from demure.errors import (
+    Overloaded,
     TooLarge,
     TooManyRedirects,
     UpstreamBadRedirect,
@@ -45,6 +48,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_DIALS = 4  # addresses tried for one name: whoever answers for it could list a hundred of somebody else's
 _MAX_PIECES = 50_000  # of one body: 20 MiB in chunks of a byte would keep the event loop busy for minutes
 _RESOLVER_THREADS = 16
+_MAX_HEAD_BYTES = 256 * 1024  # before the answer itself: a host could send interim ones without end
 _HOST_WITHIN = 2048  # characters of a URL that are looked at for the log
 
 
@@ -90,7 +94,8 @@ class Fetcher:
     async def fetch(self, url: str, on_bytes: OnBytes = lambda _: None) -> bytes:
         """The body that the URL leads to, which may be empty. `on_bytes` is told how many come, as they come, and may raise.
 
-        Raises UrlNotAllowed, TooManyRedirects, TooLarge and the Upstream… errors, and nothing else.
+        Raises UrlNotAllowed, TooManyRedirects, TooLarge and the Upstream… errors, and Overloaded where this system has no
+        socket left.
         """
         try:
             async with asyncio.timeout(self._limits.timeout_s):
@@ -100,6 +105,8 @@ class Fetcher:
         except (httpcore.ProtocolError, h11.ProtocolError) as error:
             raise UpstreamProtocolError("the host's answer is not valid HTTP/1.1") from error
         except (httpcore.NetworkError, OSError, UnicodeError) as error:
+            if _is_our_lack(error):
+                raise Overloaded("no socket is left to fetch with; try again later") from error
             raise UpstreamUnreachable("the host has no address, does not answer or broke off; try later") from error
 
     async def _follow(self, target: Target, on_bytes: OnBytes) -> bytes:
@@ -118,6 +125,7 @@ class Fetcher:
             httpcore.AsyncHTTPConnection(url.origin, self._ssl_context, network_backend=self._gate) as connection,
             connection.stream("GET", url, headers=_headers(target)) as response,
         ):
+            response.extensions["network_stream"].head_is_read()
             if response.status in _REDIRECTS:
                 return _location(response)
             _check(response, self._limits)
@@ -212,14 +220,22 @@ class _Gate(httpcore.AsyncNetworkBackend):
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """A connection whose socket is closed when the handshake on it is broken off: httpcore 1.0.9 leaves it open when it is
-    the deadline that breaks it off."""
+    """A connection that brings an answer's head of so many bytes and no more, and whose socket is closed when the handshake on
+    it is broken off: httpcore 1.0.9 leaves it open when it is the deadline that breaks it off."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         self._inner = inner
+        self._head_left: float = _MAX_HEAD_BYTES
+
+    def head_is_read(self) -> None:
+        self._head_left = math.inf
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._inner.read(max_bytes, timeout)
+        data = await self._inner.read(max_bytes, timeout)
+        self._head_left -= len(data)
+        if self._head_left < 0:
+            raise UpstreamProtocolError(f"the host sends more than {_MAX_HEAD_BYTES // 1024} KiB before its answer")
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         await self._inner.write(buffer, timeout)
@@ -231,7 +247,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         try:
-            return await self._inner.start_tls(ssl_context, server_hostname, timeout)
+            return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
         except httpcore.ConnectError as error:
             raise UpstreamUnreachable("TLS with the host failed: its certificate must be valid for its name") from error
         except BaseException:
@@ -256,6 +272,15 @@ def _refused(host: str, why: str) -> UrlNotAllowed:
     return UrlNotAllowed(
         "the URL's host is not public, or not to be reached from here; the operator can open a network (allow_networks)"
     )
+
+
+def _is_our_lack(error: BaseException | None) -> bool:
+    """Whether it comes from a system call that found no descriptor or memory: that is not the host's fault."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _headers(target: Target) -> list[tuple[str, str]]:

@@ -144,8 +144,16 @@ def _to_ascii(host: str) -> str:
 
 
 def _is_letter(character: str) -> bool:
-    """A letter or the mark on one, and no look-alike: full-width, circled and superscript forms normalise to another."""
-    return unicodedata.category(character)[0] in "LM" and unicodedata.normalize("NFKC", character) == character
+    """A letter or the mark on one that is seen, and no look-alike.
+
+    Full-width, circled and superscript forms normalise to another. Joiners, fillers and variation selectors, letters and
+    marks by category, UTS 46 drops without a word.
+    """
+    return (
+        unicodedata.category(character)[0] in "LM"
+        and unicodedata.normalize("NFKC", character) == character
+        and idna.uts46_remap(character) != ""
+    )
 
 
 def _ends_in_number(host: str) -> bool:
