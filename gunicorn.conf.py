@@ -14,16 +14,19 @@ control_socket_disable = True  # it would write to the home folder, which may be
 # One worker uses all the cores. For more, set DEMURE_THREADS to the cores divided by the workers.
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 
-# Before the client library is imported: counts of all workers are kept in files that each may read.
+# Before the client library is imported: counts of several workers are kept in files that each may read. In memory where there is
+# a place for that: the library maps the files, and a full disk under a mapped file kills who writes to it.
 made = None
-if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-    made = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="demure-metrics-")
+if workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  mkdtemp makes a folder of our own there
+    made = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="demure-metrics-", dir=memory)
 
 
 def child_exit(_server, worker):
-    from prometheus_client.multiprocess import mark_process_dead
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead
 
-    mark_process_dead(worker.pid)
+        mark_process_dead(worker.pid)
 
 
 def on_exit(_server):

@@ -42,6 +42,10 @@ def stripes(width: int, height: int, period: int = 7) -> np.ndarray:
     return np.stack([on, on, 0 * on], axis=2)
 
 
+def plain(colour: list[int], side: int = 64) -> np.ndarray:
+    return np.full((side, side, 3), colour, np.uint8)
+
+
 GENERATED = {
     "gradient-640x480": lambda: gradient(640, 480),
     "gradient-portrait-97x431": lambda: gradient(97, 431),

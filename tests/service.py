@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import uvicorn
 
 from demure.settings import Settings, read_settings
 from demure.web.app import create_app
+from demure.web.server import configure
 
 LOOPBACK = {"DEMURE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8", "DEMURE_FETCH_PORTS": "1-65535"}
 
@@ -80,7 +82,7 @@ def settings_for(tmp_path: Path, **variables: str) -> Settings:
 def serving(settings: Settings) -> Iterator[httpx.Client]:
     """The application under uvicorn in a thread; gives a client whose base is its address."""
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, proxy_headers=False, access_log=False))
+    server = uvicorn.Server(configure(app, settings, "127.0.0.1", 0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -95,3 +97,21 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def wait_until_nobody_is_admitted(client: httpx.Client) -> None:
+    """An answer is out a moment before its places are given back."""
+    workers = client.app.state.engine.workers
+    deadline = time.monotonic() + 20
+    while workers.admitted:
+        assert time.monotonic() < deadline, f"{workers.admitted} places are held"
+        time.sleep(0.01)
+
+
+def answer_to_head(client: httpx.Client, content_type: str, length: int) -> str:
+    """All that comes back for a request whose body is announced and never sent."""
+    head = f"POST /v1/moderate HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as connection:
+        connection.sendall(head.encode())
+        with connection.makefile("rb") as answer:
+            return answer.read().decode()

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import threading
+import time
 import weakref
+from collections.abc import Iterator
 
 import pytest
 
 from demure.errors import Overloaded
-from demure.workers import Workers
+from demure.workers import CALM_S, STANDING_S, Workers
 
 
 def test_what_does_not_fit_is_refused_and_a_place_is_given_back():
@@ -117,3 +120,73 @@ def test_work_that_nobody_waits_for_any_more_is_not_begun():
 
     asyncio.run(main())
     assert begun == ["third"]
+
+
+@contextlib.contextmanager
+def at_work(workers: Workers, calls: int) -> Iterator[None]:
+    """So many calls that end with the block; of one thread, all but one wait."""
+    release = threading.Event()
+
+    async def hold() -> None:
+        await asyncio.gather(*(workers.run(release.wait) for _ in range(calls)))
+
+    thread = threading.Thread(target=lambda: asyncio.run(hold()))
+    thread.start()
+    while workers.queued < calls - workers.threads:
+        time.sleep(0.001)
+    try:
+        yield
+    finally:
+        release.set()
+        thread.join()
+
+
+def test_a_burst_may_queue():
+    workers = Workers(threads=1, max_waiting=20)
+    with at_work(workers, 5), workers.admit(10):
+        workers.check_strain()
+    workers.close()
+
+
+def test_a_queue_that_stands_lets_in_no_more_than_are_begun_next():
+    clock = Clock()
+    workers = Workers(threads=1, max_waiting=20, clock=clock)
+    with at_work(workers, 2):
+        clock.now += STANDING_S + 0.1
+        for refused in (workers.admit().__enter__, workers.check_strain):
+            with pytest.raises(Overloaded, match="without a break"):
+                refused()
+        assert workers.admitted == 0
+    with at_work(workers, 1), workers.admit():  # one works, nobody waits: the next is begun soon
+        pass
+    workers.close()
+
+
+def test_strain_lasts_until_nobody_was_refused_for_a_while():
+    """A queue that is kept short runs empty now and then: that alone does not end an overload."""
+    clock = Clock()
+    workers = Workers(threads=1, max_waiting=20, clock=clock)
+    with at_work(workers, 2):
+        clock.now += STANDING_S + 0.1
+        with pytest.raises(Overloaded):
+            workers.check_strain()
+    with at_work(workers, 2):
+        clock.now += CALM_S - 0.1
+        with pytest.raises(Overloaded):
+            workers.check_strain()
+    with at_work(workers, 2):
+        clock.now += CALM_S - 0.1
+        with pytest.raises(Overloaded):
+            workers.check_strain()
+    clock.now += CALM_S + 0.1
+    with at_work(workers, 2):
+        workers.check_strain()
+    workers.close()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now

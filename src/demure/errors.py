@@ -25,6 +25,7 @@ DemureError
 │   └── UnknownPolicy          unknown_policy
 ├── Overloaded                 overloaded
 ├── TimedOut                   timed_out
+├── StorageFull                storage_full
 └── SetupError                 the operator's own files or settings; found at start, not by a request
     ├── InvalidModel           invalid_model
     ├── DamagedWeights         damaged_weights
@@ -154,6 +155,13 @@ class Overloaded(DemureError):
 
 class TimedOut(DemureError):
     code = "timed_out"
+    retryable = True
+
+
+class StorageFull(DemureError):
+    """The disk takes no more. Nothing that was there is lost."""
+
+    code = "storage_full"
     retryable = True
 
 

@@ -5,6 +5,8 @@ A key is 256 random bits, so a plain SHA-256 is enough: there is nothing to gues
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import hmac
 import os
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from demure.errors import InvalidSetting
+from demure.errors import InvalidSetting, StorageFull
 
 _PREFIX = "demure_"  # so that a scanner for leaked secrets can find one
 _ENTRY = re.compile(r"([A-Za-z0-9._-]{1,64}):([a-z]+(?:,[a-z]+)*):([0-9a-f]{64})")
@@ -122,15 +124,21 @@ class KeyFile:
         return found
 
     def _write(self, keys: Sequence[Key]) -> None:
-        """In one step, readable by its owner alone."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """In one step, readable by its owner alone. Raises StorageFull or InvalidSetting; the old file stands then."""
         draft = self.path.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.writelines(f"{key}\n" for key in keys)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft.unlink(missing_ok=True)
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.writelines(f"{key}\n" for key in keys)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else InvalidSetting
+            raise kind(f"{self.path}: cannot be written ({error.strerror})") from error
 
 
 class Keyring:

@@ -262,16 +262,20 @@ class Checker:
         id: str | None,
         deadline: Deadline,
         on_bytes: Callable[[int], None],
+        alone: bool,
     ) -> Screening:
         """As Screener.screen; what goes wrong with the URL, or with the time, is an answer too.
 
-        `on_bytes` is told how many bytes are fetched, as they come, and may refuse more by raising Overloaded.
+        `on_bytes` is told how many bytes are fetched, as they come, and may refuse more by raising Overloaded. An image that is
+        `alone` in its request is refused if others began to queue while it was fetched; of a batch none is left out.
         """
         clock = _Clock()
         try:
             if isinstance(source, Url):
                 data = await within(deadline, self._fetcher.fetch(source.text, on_bytes))
                 clock.lap("fetch")
+                if alone:
+                    self._workers.check_strain()
             else:
                 data = source
             # When the time is up, the stage that is under way ends, and the next does not begin.

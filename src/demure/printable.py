@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+
+# Loaded now: the line that says that no more files can be opened must not have to open one.
+codecs.lookup("unicode_escape")
+
 
 def printable(text: str) -> str:
     """The text with everything that is not printable written as an escape."""

@@ -264,7 +264,7 @@ def _start(theirs: socket.socket, prepare: str, limits: SandboxLimits, fidelity:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,  # codecs complain there, in the sender's own words
         env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **_ONE_THREAD},
-        start_new_session=True,
+        process_group=0,  # not a session: Linux may share a processor out by sessions, and each decoder would count as us all
     )
 
 

@@ -98,7 +98,9 @@ class Settings(BaseModel):
     max_items: Count = 32
     max_body_bytes: Count = 64 * MIB
     max_held_bytes: Count = 256 * MIB
+    max_connections: Count = 1000
     request_timeout_s: Seconds = 30.0
+    client_timeout_s: Seconds = 10.0
     log_format: Literal["text", "json"] = "text"
 
     @property

@@ -1,8 +1,14 @@
-"""A bounded queue onto threads: what does not fit is refused at once, what nobody waits for any more is not begun."""
+"""A bounded queue onto threads: what does not fit is refused at once, what nobody waits for any more is not begun.
+
+A burst may queue. A queue that stands is another thing: each who joins it waits for nothing but its length. Once images have
+waited without a break for STANDING_S, no more are let in than will be begun next, until no request was refused for CALM_S.
+After B. Maurer, "Fail at Scale" (ACM Queue 13:8, 2015), which takes it from CoDel (RFC 8289).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,21 +18,35 @@ from demure.errors import Overloaded
 
 T = TypeVar("T")
 
+STANDING_S = 2.0
+CALM_S = 5.0
+
 
 class Workers:
     """`threads` at work and `max_waiting` waiting behind them. To be used from one event loop."""
 
-    def __init__(self, threads: int, max_waiting: int, on_change: Callable[[int], None] = lambda _: None) -> None:
-        """`on_change` is told how many images are admitted, whenever that changes."""
+    def __init__(
+        self,
+        threads: int,
+        max_waiting: int,
+        on_change: Callable[[int], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`on_change` is told how many images are admitted, whenever that changes; `clock` gives seconds."""
         self.threads = threads
         self.capacity = threads + max_waiting
         self.admitted = 0
+        self._running = 0  # calls in a thread, or waiting for one
+        self._queued_since = 0.0
+        self._strained_until = 0.0
         self._on_change = on_change
+        self._clock = clock
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="demure")
 
     @contextmanager
     def admit(self, images: int = 1) -> Iterator[Places]:
         """Hold places for so many images, from before their bytes are read until they are answered. Raises Overloaded."""
+        self.check_strain()
         places = Places(self)
         places.grow(images)
         try:
@@ -38,6 +58,22 @@ class Workers:
         self.admitted += images
         self._on_change(self.admitted)
 
+    @property
+    def queued(self) -> int:
+        """Images that wait for a thread."""
+        return max(0, self._running - self.threads)
+
+    def check_strain(self) -> None:
+        """Raises Overloaded if images have been waiting without a break, and as many wait as there are threads."""
+        now = self._clock()
+        if self.queued and now - self._queued_since > STANDING_S:
+            self._strained_until = now + CALM_S
+        if now < self._strained_until and self.queued >= self.threads:
+            self._strained_until = now + CALM_S
+            raise Overloaded(
+                f"images have been waiting for more than {STANDING_S:g} s without a break; try again later"
+            )
+
     async def run(self, function: Callable[[], T]) -> T:
         """Call it in a thread. If the caller is cancelled while the call still waits for a thread, it is never made."""
         # The pool keeps a call that was cancelled until a thread comes to it: it must not keep the image that long.
@@ -47,9 +83,13 @@ class Workers:
         def call() -> T:
             return held.pop()()
 
+        if not self.queued:
+            self._queued_since = self._clock()
+        self._running += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         finally:
+            self._running -= 1
             held.clear()
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from processes import ROOT
 from service import ImageServer, serving, settings_for
 from tiny_models import FIVE, RULES, WITNESS, add_model, tiny_graph
 
@@ -49,3 +50,11 @@ def service(tiny: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
 def quick(tiny: dict[str, str], tmp_path: Path):
     """Starts a service with other settings: `with quick(DEMURE_MAX_ITEMS="3") as client`."""
     return lambda **variables: serving(settings_for(tmp_path, **{**tiny, **variables}))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What a platform has: the repository's files, its requirements installed, and the package itself not."""
+    for name in ("app.py", "gunicorn.conf.py", "src"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import base64
-import gc
 import hashlib
-import re
-import socket
-import threading
-import time
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
-from pictures import EXAMPLE, animation, encode
+from pictures import EXAMPLE, animation, encode, plain
 from service import ImageServer, serving, settings_for
 
 import demure
 
 RED, GREEN, BLUE = ([255, 0, 0], [0, 255, 0], [0, 0, 255])
-
-
-def plain(colour: list[int], side: int = 64) -> np.ndarray:
-    return np.full((side, side, 3), colour, np.uint8)
 
 
 ADULT, SAFE, UNSURE = (encode(plain(c), "PNG") for c in (RED, GREEN, BLUE))
@@ -181,58 +171,6 @@ def test_base64_that_is_none_is_the_items_own_error(service, text):
     assert [item.get("error", {}).get("code") for item in answer["items"]] == ["invalid_request", None]
 
 
-def test_a_batch_larger_than_all_places_is_answered_when_nobody_else_is_there(quick):
-    items = [{"base64": base64.b64encode(SAFE).decode()}] * 6
-    with quick(DEMURE_THREADS="1", DEMURE_MAX_WAITING="2") as client:
-        answer = client.post("/v1/moderate", json={"items": items})
-        assert [item["decision"] for item in answer.json()["items"]] == ["safe"] * 6
-        wait_until_nobody_is_admitted(client)
-
-
-def test_fetched_bytes_are_held_by_requests_too(quick, images):
-    with quick(DEMURE_MAX_HELD_BYTES="5000") as client:
-        large, small = images.url("/held-large", SAFE + bytes(6000)), images.url("/held-small", SAFE)
-        answer = client.post("/v1/moderate", json={"items": [{"url": large}, {"url": small}]}).json()
-        assert answer["items"][0]["reason"] == "overloaded"
-        answer = client.post("/predict", params={"url": large})
-        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
-        assert client.post("/predict", params={"url": small}).status_code == 200  # all was given back
-
-
-def test_a_body_that_goes_on_past_its_limit_while_a_url_is_fetched_is_told_so(quick, images):
-    with quick(DEMURE_MAX_BODY_BYTES="1000") as client, images.holding():
-        url = images.url("/slow-body", SAFE)
-        answer = client.post("/predict", params={"url": url}, content=iter([b"x" * 900] * 3))
-        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
-
-
-def test_a_client_that_leaves_in_mid_upload_is_no_fault_of_ours(quick, capfd):
-    with quick() as client:
-        host, port = client.base_url.host, client.base_url.port
-        with socket.create_connection((host, port)) as half:
-            half.sendall(
-                b"POST /v1/moderate HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nab"
-            )
-            workers = client.app.state.engine.workers
-            while not workers.admitted:
-                time.sleep(0.01)
-        wait_until_nobody_is_admitted(client)
-    log = capfd.readouterr().err
-    assert "client=gone" in log
-    assert "level=error" not in log
-
-
-def test_clients_that_leave_in_numbers_leave_no_traceback(quick, images, capfd):
-    with quick() as client, images.holding():
-        items = [{"url": images.url("/left-2", SAFE)}] * 3
-        for _ in range(5):
-            with pytest.raises(httpx.ReadTimeout):
-                client.post("/v1/moderate", json={"items": items}, timeout=0.1)
-        wait_until_nobody_is_admitted(client)
-        gc.collect()
-    assert "never retrieved" not in capfd.readouterr().err
-
-
 def test_a_name_in_a_path_cannot_forge_a_log_line(service, capfd):
     service.post("/models/x%0d%0aevent=forged%1b[31m/predict", params={"url": "http://a.com/"})
     log = capfd.readouterr().err
@@ -290,95 +228,6 @@ def test_a_deadline_that_passes_is_an_unknown_item(quick, images):
         items = [{"url": images.url("/slow", SAFE)}, {"base64": "AA=="}]
         answer = client.post("/v1/moderate", json={"items": items})
     assert [item["reason"] for item in answer.json()["items"]] == ["timed_out", "not_an_image"]
-
-
-def wait_until_nobody_is_admitted(client: httpx.Client) -> None:
-    """An answer is out a moment before its places are given back."""
-    workers = client.app.state.engine.workers
-    deadline = time.monotonic() + 20
-    while workers.admitted:
-        assert time.monotonic() < deadline, f"{workers.admitted} places are held"
-        time.sleep(0.01)
-
-
-def hold(client: httpx.Client, images: ImageServer, count: int) -> list[threading.Thread]:
-    """So many requests that wait for a slow image."""
-    url = images.url("/held", SAFE)
-    threads = [
-        threading.Thread(
-            target=lambda: httpx.post(f"{client.base_url}/predict", params={"url": url}, timeout=30), daemon=True
-        )
-        for _ in range(count)
-    ]
-    for thread in threads:
-        thread.start()
-    workers = client.app.state.engine.workers
-    while workers.admitted < count:
-        time.sleep(0.01)
-    return threads
-
-
-def answer_to_head(client: httpx.Client, content_type: str, length: int) -> str:
-    """All that comes back for a request whose body is announced and never sent."""
-    head = f"POST /v1/moderate HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
-    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as connection:
-        connection.sendall(head.encode())
-        with connection.makefile("rb") as answer:
-            return answer.read().decode()
-
-
-def test_overload_is_answered_at_once_before_the_body_is_read(quick, images):
-    with quick(DEMURE_THREADS="1", DEMURE_MAX_WAITING="1") as client:
-        with images.holding():
-            threads = hold(client, images, 2)
-            answer = answer_to_head(client, "image/png", 1_000_000)
-            assert answer.startswith("HTTP/1.1 503 ")
-            assert re.search(r"^retry-after: [1-9]", answer, re.MULTILINE)
-            assert '"code": "overloaded"' in answer
-            assert client.get("/health").status_code == 200
-            assert client.app.state.engine.workers.admitted == 2  # they waited all the while
-        for thread in threads:
-            thread.join()
-        wait_until_nobody_is_admitted(client)
-        assert client.post("/v1/moderate", content=SAFE, headers={"content-type": "image/png"}).status_code == 200
-
-
-def test_a_client_that_leaves_gives_its_place_back(quick, images):
-    with quick() as client, images.holding():
-        with pytest.raises(httpx.ReadTimeout):
-            client.post("/predict", params={"url": images.url("/left", SAFE)}, timeout=0.3)
-        wait_until_nobody_is_admitted(client)  # though the image never came
-
-
-def test_a_body_past_its_limit_is_refused_before_it_is_read(quick):
-    with quick(DEMURE_MAX_BODY_BYTES="1000") as client:
-        told = answer_to_head(client, "application/json", 1001)
-        assert told.startswith("HTTP/1.1 413 ")
-        assert '"code": "too_large"' in told
-
-        def chunks():
-            for _ in range(50):
-                yield b"x" * 100
-
-        untold = client.post("/v1/moderate", content=chunks(), headers={"content-type": "application/json"})
-        assert (untold.status_code, untold.json()["code"]) == (413, "too_large")
-        assert client.get("/health").status_code == 200
-
-
-def test_a_raw_image_past_its_limit_is_refused_told_or_not(quick):
-    with quick(DEMURE_MAX_IMAGE_BYTES="1000") as client:
-        for content in (b"x" * 1001, iter([b"x" * 600, b"x" * 600])):
-            answer = client.post("/v1/moderate", content=content, headers={"content-type": "image/png"})
-            assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
-
-
-def test_bytes_held_by_all_requests_have_a_limit(quick):
-    with quick(DEMURE_MAX_HELD_BYTES="2000") as client:
-        answer = client.post("/v1/moderate", content=b"x" * 3000, headers={"content-type": "image/png"})
-        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
-        wait_until_nobody_is_admitted(client)
-        answer = client.post("/v1/moderate", content=b"x" * 1500, headers={"content-type": "image/png"})
-        assert answer.status_code == 200  # what the first one held was given back
 
 
 def test_a_fault_of_ours_is_a_problem_that_tells_nothing(quick, tiny, tmp_path):

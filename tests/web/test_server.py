@@ -2,87 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import signal
-import socket
 import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from pictures import EXAMPLE
-from service import LOOPBACK, ImageServer
+from processes import COMMANDS, alive, descendants, free_port, running, serve
+from service import ImageServer
 
 from demure.keys import make_key
-
-ROOT = Path(__file__).parent.parent.parent
-BIN = Path(sys.executable).parent
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def running(command: list[str], port: int, cwd: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DEMURE_", "PROMETHEUS_"))}
-    environment = {**kept, **LOOPBACK, "DEMURE_DATA_DIR": str(cwd / "data"), "PORT": str(port), **variables}
-    with subprocess.Popen(
-        command, cwd=cwd, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
-    ) as process:
-        lines: list[str] = []
-        reader = threading.Thread(target=lambda: lines.extend(line.decode() for line in process.stderr), daemon=True)
-        reader.start()
-        process.lines = lines
-        try:
-            wait_until_healthy(port, process)
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=40)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            reader.join(timeout=5)
-
-
-def wait_until_healthy(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200:
-                return
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    raise AssertionError("".join(process.lines))
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """What a platform has: the repository's files, its requirements installed, and the package itself not."""
-    for name in ("app.py", "gunicorn.conf.py", "src"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    return tmp_path
-
-
-def serve(port: int) -> list[str]:
-    return [str(BIN / "demure"), "serve", "--port", str(port)]
-
-
-COMMANDS = {
-    "demure-serve": serve,
-    "gunicorn": lambda port: [str(BIN / "gunicorn"), "app:app"],
-    "the-original-command": lambda port: [str(BIN / "gunicorn"), "--worker-tmp-dir", "/dev/shm", "app:app"],
-}
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -96,51 +27,6 @@ def test_a_picture_is_judged_and_a_signal_ends_all(command, checkout: Path, imag
         assert family  # the decoders at least
     assert process.returncode == 0
     assert not [pid for pid in family if alive(pid)]
-
-
-def descendants(pid: int) -> list[int]:
-    children = [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    ]
-    return [*children, *(grandchild for child in children for grandchild in descendants(child))]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-@pytest.mark.parametrize("command", [COMMANDS["demure-serve"], COMMANDS["gunicorn"]], ids=["demure-serve", "gunicorn"])
-def test_a_stop_under_load_answers_every_request_that_was_accepted(command, checkout: Path, images: ImageServer):
-    port = free_port()
-    url = images.url("/slow.jpg", EXAMPLE.read_bytes())
-    images.delay_s = 1.0
-    answers: list[int | str] = []
-
-    def ask() -> None:
-        try:
-            answer = httpx.post(f"http://127.0.0.1:{port}/predict", params={"url": url}, trust_env=False, timeout=40)
-            answers.append(answer.status_code)
-        except httpx.TransportError as error:
-            answers.append(repr(error))
-
-    try:
-        with running(command(port), port, checkout) as process:
-            asked = len(images.asked)
-            threads = [threading.Thread(target=ask) for _ in range(12)]
-            for thread in threads:
-                thread.start()
-            while len(images.asked) < asked + 12:  # all are accepted and on their way
-                time.sleep(0.01)
-            process.send_signal(signal.SIGTERM)
-            for thread in threads:
-                thread.join()
-    finally:
-        images.delay_s = 0.0
-    assert answers == [200] * 12
-    assert process.returncode == 0
 
 
 def test_metrics_of_several_workers_are_added_up(checkout: Path, images: ImageServer):
@@ -180,16 +66,6 @@ def test_an_unusable_setting_stops_the_start_with_one_line(checkout: Path):
     )
     assert done.returncode == 2
     assert done.stderr.startswith("demure: unknown_policy: no policy 'nope'")
-
-
-def test_damaged_weights_stop_the_start(checkout: Path, models_dir: Path):
-    (models_dir / "colour.onnx").write_bytes(b"rot")
-    environment = {**os.environ, "DEMURE_MODEL": "colour", "DEMURE_MODELS_DIR": str(models_dir)}
-    done = subprocess.run(
-        serve(free_port()), env=environment, cwd=checkout, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode != 0
-    assert "damaged_weights" in done.stderr + done.stdout or "SHA-256" in done.stderr
 
 
 def test_the_log_tells_host_and_hash_and_no_query_string(checkout: Path, images: ImageServer):

@@ -78,7 +78,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _raise_on)
     app.add_exception_handler(RequestValidationError, _raise_as_ours)
     # The last added is the first to see a request.
-    app.add_middleware(BodyLimits, max_body_bytes=settings.max_body_bytes, budget=Budget(settings.max_held_bytes))
+    app.add_middleware(
+        BodyLimits,
+        max_body_bytes=settings.max_body_bytes,
+        idle_s=settings.client_timeout_s,
+        budget=Budget(settings.max_held_bytes),
+    )
     app.add_middleware(Gate, access=read_access(settings), keyring=keyring)
     app.add_middleware(Envelope, metrics=metrics)
     return app

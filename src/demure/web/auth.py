@@ -6,6 +6,7 @@ Everything else needs a key, and with keys configured so does everything.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -32,6 +33,7 @@ _CLASSIFY_PREFIXES = (
     "/readyz",
 )
 _PROXY_HEADERS = (b"forwarded", b"x-forwarded-", b"x-real-ip", b"via")
+_CLOCK_JUMP_S = 1.0
 _LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
 
 
@@ -51,7 +53,9 @@ class Gate:
         self._app = app
         self._access = access
         self._keyring = keyring
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._storage = MemoryStorage()
+        self._limiter = FixedWindowRateLimiter(self._storage)
+        self._clock_offset = time.time() - time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":  # there is none to be asked
@@ -86,9 +90,17 @@ class Gate:
         if not key.may(needed):
             raise NotPermitted(f"the key {key.name!r} has no scope {needed}; make one that has")
         limit = self._access.rate_limit
-        if limit is not None and not self._limiter.hit(limit, key.sha256):
+        if limit is not None and not self._within(limit, key):
             raise RateLimited(f"more than {limit} for the key {key.name!r}; slow down")
         return key
+
+    def _within(self, limit: RateLimitItem, key: Key) -> bool:
+        """The library counts by the wall clock: when that is set anew, so are the counts, or a key could be shut out for days."""
+        offset = time.time() - time.monotonic()
+        if abs(offset - self._clock_offset) > _CLOCK_JUMP_S:
+            self._clock_offset = offset
+            self._storage.reset()
+        return self._limiter.hit(limit, key.sha256)
 
     def _check_local(self, scope: Scope, host: str) -> None:
         if not is_local(scope):

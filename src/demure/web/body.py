@@ -10,19 +10,19 @@ from demure.budget import Budget
 from demure.decode import MIB
 from demure.errors import TimedOut, TooLarge
 
-IDLE_S = 10.0  # between two pieces of a body: who sends nothing must not hold a place
-
 
 class BodyLimits:
-    """Counts bytes as they come in. A length that is told and too large is refused before a byte is read.
+    """Counts bytes as they come in. A length that is told and too large is refused before a byte is read, and who sends nothing
+    for `idle_s` must not hold a place.
 
     Leaves the request's share of the budget in its state, for those who make more of the bytes. Raises TooLarge, Overloaded
     and TimedOut, for the envelope to answer.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, budget: Budget) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, idle_s: float, budget: Budget) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._idle_s = idle_s
         self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,10 +39,12 @@ class BodyLimits:
             if complete:  # what comes now is that the client leaves
                 return await receive()
             try:
-                async with asyncio.timeout(IDLE_S):
+                async with asyncio.timeout(self._idle_s):
                     message = await receive()
             except TimeoutError:
-                raise TimedOut(f"no byte of the body came for {IDLE_S:g} s; send it without pauses") from None
+                raise TimedOut(
+                    f"no byte of the body came for {self._idle_s:g} s (client_timeout_s); send it without pauses"
+                ) from None
             complete = message["type"] != "http.request" or not message.get("more_body", False)
             size = len(message.get("body", b""))
             read += size
@@ -57,3 +59,6 @@ class BodyLimits:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"the request's body is larger than {self._max_body_bytes / MIB:.0f} MiB (max_body_bytes)")
+
+    def _too_slow(self) -> TimedOut:
+        return TimedOut(f"no byte of the body came for {self._idle_s:g} s (client_timeout_s); send it without pauses")

@@ -41,6 +41,7 @@ STATUS: dict[str, int] = {
     "overloaded": 503,
     "upstream_timeout": 504,
     "timed_out": 504,
+    "storage_full": 507,
 }
 # Found when the service starts; in a request they are a fault of ours.
 SETUP_CODES = {"invalid_model", "damaged_weights", "invalid_policy", "invalid_setting"}
