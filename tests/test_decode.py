@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_images import HOSTILE, actl, chunk, control, fctl, fdat, filled, gif, gif_image, gif_lzw, gif_table
+from hostile_images import png as hostile_png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import animation, encode, gradient, noise
@@ -130,12 +132,66 @@ def test_an_8_bit_png_with_a_transparent_colour_is_read():
     assert [picture.getpixel((39, 0)) for picture in frame.pictures] == [(200, 200, 200)] * 2
 
 
-def test_a_gif_that_decoders_read_in_two_ways_is_refused():
-    # An extension without blocks: Pillow takes the picture that follows for its data, browsers show it.
+# Chromium shows each of these otherwise than Pillow alone would read it, or they cannot both be right.
+TWO_PICTURES = [
+    "png-header-twice",
+    "png-data-half",
+    "png-interlaced-short-of-a-pass",
+    "png-interlaced-short-of-its-last-pass",
+    "png-interlace-method-2",
+    "png-palette-of-four-bytes",
+    "png-palette-twice",
+    "png-palette-missing",
+    "png-palette-larger-than-the-depth",
+    "png-palette-index-out-of-range",
+    "png-transparency-before-the-palette",
+    "png-transparency-twice",
+    "png-transparency-behind-the-data",
+    "png-transparency-longer-than-the-palette",
+    "png-compression-method-1",
+    "apng-told-behind-the-data",
+    "apng-frame-numbers-jump",
+    "apng-frame-beyond-the-canvas",
+    "apng-frame-without-data",
+    "apng-first-frame-smaller-than-the-canvas",
+    "gif-no-colour-table",
+    "gif-colour-out-of-the-table",
+    "gif-code-size-1",
+    "gif-control-twice",
+    "gif-control-in-two-pieces",
+    "gif-control-before-a-text",
+    "gif-disposal-7",
+    "bmp-rle8-jumps",
+    "bmp-colour-out-of-the-table",
+    "bmp-grays-out-of-the-table",
+    "bmp-8-bits-of-black-and-white",
+    "bmp-table-of-300",
+    "bmp-data-in-the-table",
+    "bmp-alpha-mask-without-fields",
+    "bmp-fields-32-of-nothing",
+    "bmp-fields-of-os2",
+    "webp-lossless-denies-its-transparency",
+    "webp-canvas-denies-its-transparency",
+    "webp-animation-denies-its-transparency",
+    "avif-cropped",
+    "tiff-palette-short",
+]
+
+
+@pytest.mark.parametrize("name", TWO_PICTURES)
+def test_a_file_that_shows_two_programs_two_pictures_is_refused(name: str):
+    with pytest.raises((Undecodable, UnsupportedFormat), match="save it"):
+        frames(HOSTILE[name].build())
+
+
+def test_a_gif_is_read_block_by_block_as_browsers_do():
+    # An extension without blocks: Pillow alone takes the picture that follows for its data.
     data = encode(SOURCE, "GIF")
     table_end = 13 + 3 * 256
-    with pytest.raises(Undecodable):
-        frames(data[:table_end] + b"\x21\x42\x00" + data[table_end:-1] + encode(SOURCE[::-1], "GIF")[table_end:])
+    found = frames(data[:table_end] + b"\x21\x42\x00" + data[table_end:-1] + data[table_end:])
+    assert len(found) == 2
+    for frame in found:
+        assert abs(np.asarray(frame.pictures[0]).astype(int) - SOURCE).max() <= 48  # 256 colours for 6,144 pixels
 
 
 def test_orientation_in_xmp_is_not_asked():
@@ -279,6 +335,92 @@ def test_samples_are_distinct_in_order_and_reach_both_ends(count: int, at_most: 
 def test_the_second_picture_behind_a_phones_jpeg_is_not_a_frame():
     data = encode(Image.fromarray(SOURCE), "MPO", save_all=True, append_images=[Image.fromarray(SOURCE[::-1])])
     assert decode(data, LIMITS).frames_in_file == 1
+
+
+RED, BLUE, WHITE, GRAY = (255, 0, 0), (0, 0, 255), (255, 255, 255), (0x99, 0x99, 0x99)
+TABLE = gif_table(RED, BLUE, BLUE, BLUE)
+
+
+def blue(left: int = 0) -> bytes:
+    return gif_image(gif_lzw(bytes([1]) * 64), 8, 8, left)
+
+
+def first_control(**options: int) -> bytes:
+    return actl(2) + fctl(0, 64, 48, **options)
+
+
+# name: file, what its last frame shows on white at (4, 4), at (24, 4) and at (60, 40): GIF89a, 23.c; PNG 3, 11.3.6.2
+COMPOSED = {
+    "gif-around-a-small-frame-nothing-is-drawn": (gif(blue(20), table=TABLE), [WHITE, BLUE, WHITE]),
+    "gif-a-frame-is-kept": (gif(filled() + blue() + blue(20), table=TABLE), [BLUE, BLUE, RED]),
+    "gif-a-frame-is-cleared": (gif(control(2) + filled() + blue(20), table=TABLE), [WHITE, BLUE, WHITE]),
+    "gif-what-was-before-a-frame-is-restored": (
+        gif(filled() + control(3) + blue() + blue(20), table=TABLE),
+        [RED, BLUE, RED],
+    ),
+    "gif-nothing-was-before-the-first-frame": (gif(control(3) + filled() + blue(), table=TABLE), [BLUE, WHITE, WHITE]),
+    "gif-a-disposal-is-one-frames-own": (
+        gif(control(2) + filled() + control(0) + blue() + control(0) + blue(20), table=TABLE),
+        [BLUE, BLUE, WHITE],
+    ),
+    "gif-a-transparent-index-needs-no-colour": (
+        gif(control(0, 3) + gif_image(gif_lzw(bytes([3]) * 64 * 48)) + blue(20), table=gif_table(RED, BLUE)),
+        [WHITE, BLUE, WHITE],
+    ),
+    "gif-a-transparent-index-shows-what-was-cleared": (
+        gif(control(2) + filled() + control(0, 0) + filled() + control(0) + blue(20), table=TABLE),
+        [WHITE, BLUE, WHITE],
+    ),
+    "png-a-frame-is-kept": (
+        hostile_png(before=first_control(), after=fctl(1, 8, 8) + fdat(2, 8, 8)),
+        [GRAY, (0x55,) * 3, (0x55,) * 3],
+    ),
+    "png-a-frame-is-cleared": (
+        hostile_png(before=first_control(dispose=1), after=fctl(1, 8, 8, x=20) + fdat(2, 8, 8)),
+        [WHITE, GRAY, WHITE],
+    ),
+    "png-nothing-was-before-the-first-frame": (
+        hostile_png(before=first_control(dispose=2), after=fctl(1, 8, 8) + fdat(2, 8, 8)),
+        [GRAY, WHITE, WHITE],
+    ),
+    "png-what-was-before-a-frame-is-restored": (
+        hostile_png(
+            before=actl(3) + fctl(0, 64, 48),
+            after=fctl(1, 8, 8, dispose=2) + fdat(2, 8, 8) + fctl(3, 8, 8, x=20) + fdat(4, 8, 8),
+        ),
+        [(0x55,) * 3, GRAY, (0x55,) * 3],
+    ),
+    "png-the-first-picture-is-no-frame": (
+        hostile_png(before=actl(1), after=fctl(0, 8, 8) + fdat(1, 8, 8)),
+        [GRAY, WHITE, WHITE],
+    ),
+    "png-a-transparent-colour-replaces": (
+        hostile_png(before=chunk(b"tRNS", b"\0\x99" * 3) + first_control(), after=fctl(1, 8, 8) + fdat(2, 8, 8)),
+        [WHITE, (0x55,) * 3, (0x55,) * 3],
+    ),
+    "png-a-transparent-colour-is-drawn-over": (
+        hostile_png(
+            before=chunk(b"tRNS", b"\0\x99" * 3) + first_control(), after=fctl(1, 8, 8, blend=1) + fdat(2, 8, 8)
+        ),
+        [(0x55,) * 3, (0x55,) * 3, (0x55,) * 3],
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "expected"), COMPOSED.values(), ids=COMPOSED)
+def test_frames_are_put_together_as_browsers_do(data: bytes, expected: list[tuple[int, int, int]]):
+    last = frames(data)[-1].pictures[0]
+    assert [last.getpixel(place) for place in ((4, 4), (24, 4), (60, 40))] == expected
+
+
+def test_a_frame_that_leaves_out_pixels_is_seen_on_both_grounds():
+    (frame,) = frames(gif(blue(20), table=TABLE))
+    assert [picture.getpixel((0, 0)) for picture in frame.pictures] == [(255, 255, 255), (0, 0, 0)]
+
+
+def test_a_picture_of_no_size_is_undecodable():
+    with pytest.raises(Undecodable, match="0 x 0; there is nothing to see"):
+        frames(HOSTILE["heic-without-ispe"].build())
 
 
 # --- Limits, each at both sides ---------------------------------------------------------------------------------------

@@ -5,10 +5,12 @@ import struct
 import zlib
 
 import pytest
+from hostile_images import HOSTILE as HOSTILE_FILES
+from hostile_images import tiff
 from pictures import animation, encode, gradient, noise
 
 from demure.errors import EmptyBody, NotAnImage, Undecodable, UnsupportedFormat
-from demure.formats import Format, check_png_animation, count_jpeg_scans, sniff, walk_gif
+from demure.formats import Format, check_png, count_jpeg_scans, orientation, sniff, walk_gif
 
 SMALL = gradient(20, 10)
 ISO = struct.pack(">I4s4sI", 24, b"ftyp", b"mif1", 0)
@@ -127,14 +129,55 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 def test_an_animated_png_must_say_one_thing():
     data = animation([noise(12, 9, seed=i) for i in range(3)], "PNG")
-    check_png_animation(data)
-    check_png_animation(encode(noise(12, 9), "PNG"))
+    check_png(data)
+    check_png(encode(noise(12, 9), "PNG"))
     at = data.index(b"acTL") - 4
     again = data[:at] + png_chunk(b"acTL", struct.pack(">II", 3, 0)) + data[at:]
     fewer = data[:at] + png_chunk(b"acTL", struct.pack(">II", 1, 0)) + data[at + 20 :]
-    for damaged in (again, fewer):
-        with pytest.raises(Undecodable, match="tells of"):
-            check_png_animation(damaged)
+    for damaged, message in ((again, "acTL twice"), (fewer, "tells of")):
+        with pytest.raises(Undecodable, match=message):
+            check_png(damaged)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("png-header-missing", "begin with a header"),
+        ("png-header-not-first", "begin with a header"),
+        ("png-palette-missing", "no palette"),
+        ("png-palette-of-four-bytes", "palette of 4 bytes"),
+        ("png-transparency-short", "transparency of 2 bytes"),
+        ("png-transparency-behind-the-data", "tRNS twice or out of its place"),
+    ],
+)
+def test_a_png_whose_chunks_break_the_rules_is_refused(name: str, message: str):
+    with pytest.raises(Undecodable, match=message):
+        check_png(HOSTILE_FILES[name].build())
+
+
+SHORT, LONG, ASCII = 3, 4, 2  # TIFF 6.0, section 2
+
+
+@pytest.mark.parametrize(
+    ("exif", "expected"),
+    [
+        (b"", 1),
+        (b"Exif\0\0II*\0", 1),
+        (tiff({0x112: (SHORT, [6])}), 6),
+        (b"Exif\0\0" + tiff({0x112: (SHORT, [6])}), 6),
+        (tiff({0x112: (SHORT, [8])}, order=">"), 8),
+        (tiff({0x10F: (ASCII, list(b"a camera\0")), 0x112: (SHORT, [3]), 0x128: (SHORT, [2])}), 3),
+        (tiff({0x112: (SHORT, [0])}), 1),
+        (tiff({0x112: (SHORT, [9])}), 1),
+        (tiff({0x112: (LONG, [6])}), 1),
+        (tiff({0x112: (SHORT, [6, 6])}), 1),
+        (tiff({0x112: (SHORT, [6])})[:-7], 1),
+        (b"II*\0\xff\xff\xff\xff", 1),
+        (b"II*\0\x08\0\0\0\xff\xff" + bytes(50), 1),
+    ],
+)
+def test_orientation_is_read_as_browsers_read_it(exif: bytes, expected: int):
+    assert orientation(exif) == expected
 
 
 HOSTILE = {

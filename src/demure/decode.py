@@ -21,12 +21,25 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from demure.animation import Canvas, Part, gif_parts, png_parts
 from demure.errors import ImageError, TooLarge, TooManyFrames, TooManyPixels, Undecodable, UnsupportedFormat
-from demure.formats import READ, Format, check_png_animation, count_jpeg_scans, sniff, walk_gif
+from demure.formats import (
+    READ,
+    Format,
+    check_avif,
+    check_bmp,
+    check_png,
+    check_png_rows,
+    count_jpeg_scans,
+    orientation,
+    png_chunks,
+    sniff,
+    walk_gif,
+    with_alpha_told,
+)
 
 MIB = 1024 * 1024
-_ORIENTATION_TAG = 0x0112  # EXIF 2.32, 4.6.4
-_TURNS = {
+_TURNS = {  # by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -42,7 +55,6 @@ _OPENERS: dict[Format, type[ImageFile.ImageFile]] = {
     Format.JPEG: JpegImageFile,
     Format.PNG: PngImageFile,
     Format.WEBP: WebPImageFile,
-    Format.GIF: GifImageFile,
     Format.BMP: BmpImageFile,
     Format.TIFF: TiffImageFile,
     Format.AVIF: AvifImageFile,
@@ -109,7 +121,7 @@ def decode(data: bytes, limits: DecodeLimits, *, at_least: tuple[int, int] | Non
     if kind is Format.JPEG and count_jpeg_scans(data, limits.max_scans) > limits.max_scans:
         raise Undecodable(f"the JPEG has more than {limits.max_scans} scans (max_scans); save it anew")
     with _translated(kind):
-        source = _HeicFile(data) if kind is Format.HEIC else _PillowFile(data, kind, limits.max_frames)
+        source = _open(data, kind, limits.max_frames)
         count = source.count_frames()
     if count > limits.max_frames:
         raise TooManyFrames(f"the file has more than {limits.max_frames:,} frames (max_frames); send fewer")
@@ -135,8 +147,35 @@ def sample_indices(count: int, at_most: int) -> list[int]:
     return [round(i * (count - 1) / (at_most - 1)) for i in range(at_most)]
 
 
+def _open(data: bytes, kind: Format, max_frames: int) -> _File:
+    match kind:
+        case Format.HEIC:
+            return _HeicFile(data)
+        case Format.GIF:
+            if not (frames := walk_gif(data, max_frames)):
+                raise Undecodable("the GIF has no picture; save it anew")
+            return _ComposedFile(kind, *gif_parts(data, frames))
+        case Format.PNG:
+            return _open_png(data, max_frames)
+        case Format.WEBP:
+            told = with_alpha_told(data)
+            return _PillowFile(told or data, kind, max_frames, opaque=told is not None)
+        case Format.BMP:
+            return _PillowFile(data, kind, max_frames, colours=check_bmp(data))
+        case Format.AVIF:
+            check_avif(data)
+    return _PillowFile(data, kind, max_frames)
+
+
+def _open_png(data: bytes, max_frames: int) -> _File:
+    check_png(data)
+    still = _PngFile(data, max_frames)
+    parts = png_parts(data, max_frames)
+    return _ComposedFile(Format.PNG, still.size, parts, still.turn()) if parts else still
+
+
 def _frames(
-    source: _PillowFile | _HeicFile, kind: Format, count: int, limits: DecodeLimits, at_least: tuple[int, int] | None
+    source: _File, kind: Format, count: int, limits: DecodeLimits, at_least: tuple[int, int] | None
 ) -> Iterator[Frame]:
     spent, previous = 0, -1
     for index in sample_indices(count, limits.max_sampled_frames):
@@ -150,8 +189,8 @@ def _frames(
             _check_total(spent, passed, source.size, limits)
             spent += width * height * passed
             image = source.load(at_least)
-            if count > 1:
-                image = image.copy()  # Pillow draws the next frame into the same picture
+            if count > 1 and image.mode == "RGB":  # flatten gives that itself; Pillow draws the next frame into it
+                image = image.copy()
             turn = source.turn()
             pictures = tuple(p.transpose(turn) if turn is not None else p for p in flatten(image))
         if turn in _QUARTER_TURNS:
@@ -170,6 +209,8 @@ def _check_total(spent: int, frames: int, size: tuple[int, int], limits: DecodeL
 
 
 def _check_pixels(width: int, height: int, limits: DecodeLimits) -> None:
+    if width < 1 or height < 1:
+        raise Undecodable(f"the image is {width} x {height}; there is nothing to see")
     if width * height > limits.max_pixels:
         raise TooManyPixels(
             f"the image is {width} x {height}, {width * height:,} pixels; "
@@ -178,15 +219,12 @@ def _check_pixels(width: int, height: int, limits: DecodeLimits) -> None:
 
 
 class _PillowFile:
-    """A file that one Pillow plugin reads."""
+    """A file that one Pillow plugin reads, frame by frame."""
 
-    def __init__(self, data: bytes, kind: Format, max_frames: int) -> None:
-        self._kind, self._max_frames = kind, max_frames
+    def __init__(self, data: bytes, kind: Format, max_frames: int, *, colours: int = 0, opaque: bool = False) -> None:
+        """`colours` are those of the table, if it has one; an `opaque` file said that nothing shows through."""
+        self._kind, self._max_frames, self._colours, self._opaque = kind, max_frames, colours, opaque
         self._image = _OPENERS[kind](io.BytesIO(data))
-        self._gif = walk_gif(data, max_frames) if kind is Format.GIF else []
-        if kind is Format.PNG:
-            check_png_animation(data)
-            _check_png_transparency(data, self._image)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -195,8 +233,6 @@ class _PillowFile:
 
     def count_frames(self) -> int:
         """Up to one more than the limit. A JPEG counts once: what some phones hang behind it is not shown."""
-        if self._kind is Format.GIF:
-            return max(1, len(self._gif))
         if self._kind is Format.TIFF:
             return self._count_pages()
         return 1 if self._kind is Format.JPEG else int(getattr(self._image, "n_frames", 1))
@@ -206,24 +242,21 @@ class _PillowFile:
             self._image.seek(index)
         if self._kind is Format.TIFF:
             _check_tiff_samples(self._image)
-        if self._gif and self._image.tile[0].offset != self._gif[index].data_at:
-            raise Undecodable("the GIF's blocks can be read in two ways; save it anew")
 
     def load(self, at_least: tuple[int, int] | None) -> Image.Image:
         if at_least is not None and self._kind is Format.JPEG:
             # Stored and upright sides may be swapped: neither may fall below the larger demand.
             self._image.draft(None, (max(at_least), max(at_least)))
         self._image.load()
+        if self._colours:
+            _check_indices(self._image, self._colours)
+        if self._opaque and self._image.mode == "RGBA" and self._image.getchannel("A").getextrema()[0] != 255:
+            raise Undecodable(f"the {self._kind.name} denies the transparency that it has; save it anew")
         return self._image
 
     def turn(self) -> Image.Transpose | None:
         """Read after load: Pillow turns a TIFF itself, and then drops the tag. Not from XMP, which viewers do not ask."""
-        exif = Image.Exif()
-        try:
-            exif.load(self._image.info.get("exif", b""))
-            return _TURNS.get(exif.get(_ORIENTATION_TAG, 1))
-        except Exception:  # noqa: BLE001  damaged EXIF raises anything; viewers show such a picture as it lies
-            return None
+        return _TURNS.get(orientation(self._image.info.get("exif", b"")))
 
     def _count_pages(self) -> int:
         """Pillow's own count follows the chain of directories to its end, however long."""
@@ -236,6 +269,91 @@ class _PillowFile:
             pass
         self._image.seek(0)
         return count
+
+
+class _PngFile(_PillowFile):
+    """A PNG that does not move, or one frame of one that does."""
+
+    def __init__(self, data: bytes, max_frames: int) -> None:
+        super().__init__(data, Format.PNG, max_frames, colours=_png_colours(data))
+        self._data = data
+        _check_png_transparency(data, self._image)
+
+    def load(self, at_least: tuple[int, int] | None) -> Image.Image:
+        image = super().load(at_least)
+        # Counting costs half as much as decoding. Rows that are missing are zeros, and the last is the first to be missing.
+        bottom = (0, image.height - 1, image.width, image.height)
+        if image.info.get("interlace") or not any(image.crop(bottom).tobytes()):
+            check_png_rows(self._data)
+        return image
+
+
+class _ComposedFile:
+    """An animation whose frames Pillow decodes one by one, and Canvas puts together."""
+
+    def __init__(
+        self, kind: Format, size: tuple[int, int], parts: list[Part], turn: Image.Transpose | None = None
+    ) -> None:
+        self.size = size
+        self._kind, self._parts, self._turn = kind, parts, turn
+        self._index, self._drawn = 0, 0
+        self._canvas: Canvas | None = None
+
+    def count_frames(self) -> int:
+        return len(self._parts)
+
+    def seek(self, index: int) -> None:
+        self._index = index
+
+    def load(self, _at_least: tuple[int, int] | None) -> Image.Image:
+        """Draws all frames up to the one that is sought."""
+        if len(self._parts) == 1 and self._parts[0].box == (0, 0, *self.size):
+            return self._decode(self._parts[0])
+        self._canvas = self._canvas or Canvas(self.size)
+        image: Image.Image | None = None
+        while image is None or self._drawn <= self._index:
+            part = self._parts[self._drawn]
+            image = self._canvas.draw(self._decode(part), part)
+            self._drawn += 1
+        return image
+
+    def turn(self) -> Image.Transpose | None:
+        return self._turn
+
+    def _decode(self, part: Part) -> Image.Image:
+        """RGB or RGBA, of the size of the part's box."""
+        still = part.still()
+        if self._kind is Format.GIF:
+            return _gif_picture(still, part)
+        image = _PngFile(still, 1).load(None)
+        return image.convert("RGBA") if image.has_transparency_data else _to_rgb(image)
+
+
+def _gif_picture(still: bytes, part: Part) -> Image.Image:
+    image = GifImageFile(io.BytesIO(still))
+    image.load()
+    indices = Image.frombytes(
+        "P", image.size, image.tobytes()
+    )  # Pillow calls some tables gray: the numbers are the same
+    _check_indices(indices, part.colours, part.transparent)
+    indices.putpalette(still[13 : 13 + 3 * part.colours])
+    if part.transparent is None:
+        return indices.convert("RGB")
+    indices.info["transparency"] = part.transparent
+    return indices.convert("RGBA")
+
+
+def _check_indices(image: Image.Image, colours: int, transparent: int | None = None) -> None:
+    """Raises Undecodable for an index without a colour: one decoder shows black, another white, a third nothing."""
+    if image.mode not in ("P", "L", "1"):
+        return
+    counts = image.histogram()
+    if transparent is not None:
+        counts[transparent] = 0
+    # Pillow takes a table of grays for none. That is right where it is whole: the levels are the indices then.
+    whole = 2 if image.mode == "1" else 256
+    if any(counts[colours:]) and (image.mode == "P" or colours != whole):
+        raise Undecodable("the image has pixels without a colour; save it anew")
 
 
 class _HeicFile:
@@ -268,6 +386,9 @@ class _HeicFile:
         return None
 
 
+_File = _PillowFile | _HeicFile | _ComposedFile
+
+
 def _on_ground(with_alpha: Image.Image, ground: str) -> Image.Image:
     picture = Image.new("RGB", with_alpha.size, ground)
     picture.paste(with_alpha, mask=with_alpha)  # in place: a composite would hold two more copies
@@ -282,6 +403,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def _png_colours(data: bytes) -> int:
+    """Of the palette, where the samples are indices."""
+    sizes = (end - start for kind, start, end in png_chunks(data) if kind == b"PLTE")
+    return next(sizes, 0) // 3 if data[25] == 3 else 0
+
+
 def _check_png_transparency(data: bytes, image: Image.Image) -> None:
     """Pillow compares a transparent colour with samples that it has scaled to 8 bits: right for 8-bit samples only."""
     depth, colour_type = data[24], data[25]  # PNG specification, 11.2.1
@@ -291,14 +418,16 @@ def _check_png_transparency(data: bytes, image: Image.Image) -> None:
         )
 
 
-_TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT, _TIFF_BITS = 262, 339, 258
+_TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT, _TIFF_BITS, _TIFF_COLOUR_MAP = 262, 339, 258, 320
 
 
 def _check_tiff_samples(image: ImageFile.ImageFile) -> None:
     """Only samples whose black and white are known: 8 bits, or 16 bits unsigned with black at 0."""
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    if image.mode in ("P", "PA") and len(tags.get(_TIFF_COLOUR_MAP, ())) != 3 << tags.get(_TIFF_BITS, (1,))[0]:
+        raise Undecodable("the TIFF has a palette of another size than its pixels need; save it anew")
     if image.mode not in ("I", "F") and not image.mode.startswith("I;"):
         return
-    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     found = (tags.get(_TIFF_BITS), tags.get(_TIFF_SAMPLE_FORMAT, (1,)), tags.get(_TIFF_PHOTOMETRIC))
     if image.mode not in _SIXTEEN_BITS or found != ((16,), (1,), 1):
         raise UnsupportedFormat(
