@@ -123,23 +123,27 @@ class Client:
 
     async def ask(self, request: bytes) -> int:
         """The answer's status. Raises OSError or IncompleteReadError where there is none."""
+        return (await self.exchange(request))[0]
+
+    async def exchange(self, request: bytes) -> tuple[int, bytes]:
+        """The answer's status and body."""
         kept = bool(self._idle)
         reader, writer = self._idle.pop() if kept else await asyncio.open_connection("127.0.0.1", self._port)
         try:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-            await reader.readexactly(length)
+            body = await reader.readexactly(length)
         except (OSError, asyncio.IncompleteReadError):
             writer.close()
             if kept:  # it may have been closed as idle just as we used it
-                return await self.ask(request)
+                return await self.exchange(request)
             raise
         if b"connection: close" in head.lower():
             writer.close()
         else:
             self._idle.append((reader, writer))
-        return int(head.split(b" ", 2)[1])
+        return int(head.split(b" ", 2)[1]), body
 
     async def timed(self, request: bytes, answers: Answers) -> None:
         started = time.perf_counter()
