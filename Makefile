@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FUZZ := .venv-fuzz
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: serve demo test lint bench lock clean
+.PHONY: serve demo test lint bench soak fuzz lock clean
 
 serve: $(VENV)/run
 	$(BIN)/demure serve
@@ -24,6 +25,14 @@ lint: $(VENV)/dev
 bench: $(VENV)/dev
 	$(BIN)/python bench/stages.py
 
+# 20,000 good and hostile images through the service, some ten minutes; exit 1 if memory grows or an answer is missing.
+soak: $(VENV)/dev
+	$(BIN)/python bench/soak.py
+
+# Each target for FUZZ_SECONDS (60). atheris and schemathesis stay out of the environment that tests run in.
+fuzz: $(FUZZ)/ready
+	$(FUZZ)/bin/python fuzz/run.py
+
 # New versions, with hashes and no index's name.
 lock: $(VENV)/dev
 	$(PIP) install uv
@@ -34,8 +43,11 @@ lock: $(VENV)/dev
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade --no-deps \
 	  requirements/pictures.in --output-file requirements/pictures.txt
 
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade \
+	  requirements/fuzz.in --constraint requirements/dev.txt --constraint requirements.txt --output-file requirements/fuzz.txt
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(FUZZ) .fuzz build dist .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -50,4 +62,10 @@ $(VENV)/run: $(VENV)/python requirements.txt pyproject.toml
 $(VENV)/dev: $(VENV)/run requirements/dev.txt requirements/pictures.txt
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	$(PIP) install --require-hashes --no-deps -r requirements/pictures.txt
+	touch $@
+
+$(FUZZ)/ready: requirements.txt requirements/fuzz.txt pyproject.toml
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements.txt -r requirements/fuzz.txt
+	$(FUZZ)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation --editable .
 	touch $@

@@ -125,7 +125,7 @@ class Soak:
         console.print("memory of the process tree, MiB:", ", ".join(f"{k} {v:.1f}" for k, v in level.items()))
         drift = level["end"] / level["start"] - 1
         console.print(f"most {max(self.memory):.1f}; from start to end {drift:+.1%}")
-        bad = sum(n for end, n in self.answers.items() if end == "no answer" or end.startswith("5") and end != "503")
+        bad = sum(n for end, n in self.answers.items() if end == "no answer" or (end.startswith("5") and end != "503"))
         return int(bool(bad) or drift >= MAX_DRIFT)
 
 

@@ -17,7 +17,7 @@ from demure import inputs, sandbox_child
 from demure.decode import Media
 from demure.errors import TooManyFrames
 from demure.inputs import Inputs, Recipe, Row
-from demure.preprocess import Pixels
+from demure.preprocess import Pixels, Resize
 
 
 def loop(data: bytes, recipe: Recipe) -> Inputs:
@@ -230,6 +230,33 @@ def infinite_frame(data: bytes, recipe: Recipe) -> Inputs:
 def foreign_error(data: bytes, recipe: Recipe) -> Inputs:
     """Blames the operator's files."""
     raw_header(b'{"error": "invalid_policy", "message": "x"}')
+    raise AssertionError
+
+
+def half_character(data: bytes, recipe: Recipe) -> Inputs:
+    """A message that no answer can carry."""
+    raw_header(b'{"error": "undecodable", "message": "\\ud800"}')
+    raise AssertionError
+
+
+def media_past_its_limits(change: dict[str, int]) -> None:
+    header, _ = sandbox_child.inputs_to_wire(answer(Recipe({"plain": (Resize(1, 1, antialias=False),)})))
+    header["media"] |= change
+    raw_header(json.dumps(header).encode())
+
+
+def too_wide(data: bytes, recipe: Recipe) -> Inputs:
+    media_past_its_limits({"width": 10**30})
+    raise AssertionError
+
+
+def too_many_frames(data: bytes, recipe: Recipe) -> Inputs:
+    media_past_its_limits({"frames": 1001})
+    raise AssertionError
+
+
+def sampled_more_than_there_are(data: bytes, recipe: Recipe) -> Inputs:
+    media_past_its_limits({"sampled": 2})
     raise AssertionError
 
 

@@ -512,3 +512,9 @@ def test_two_threads_decode_at_once():
         found = list(pool.map(only_picture, [encode(source, "PNG") for source in sources]))
     for picture, source in zip(found, sources, strict=True):
         np.testing.assert_array_equal(picture, source)
+
+
+def test_a_heic_without_a_picture_that_can_be_shown_is_undecodable():
+    data = (DATA / "gradient-96x64.heic").read_bytes()
+    with pytest.raises(Undecodable):
+        frames(data.replace(b"hvcC", b"xxxx"))

@@ -10,7 +10,7 @@ from hostile_images import tiff
 from pictures import animation, encode, gradient, noise
 
 from demure.errors import EmptyBody, NotAnImage, Undecodable, UnsupportedFormat
-from demure.formats import Format, check_png, count_jpeg_scans, orientation, sniff, walk_gif
+from demure.formats import Format, check_heic_items, check_png, count_jpeg_scans, orientation, sniff, walk_gif
 
 SMALL = gradient(20, 10)
 ISO = struct.pack(">I4s4sI", 24, b"ftyp", b"mif1", 0)
@@ -225,3 +225,17 @@ def test_jpeg_counting_stops_one_past_the_limit():
     assert count_jpeg_scans(data, limit=10) == 10
     assert count_jpeg_scans(data, limit=9) == 10
     assert count_jpeg_scans(data, limit=4) == 5
+
+
+def infe(version: int, name: bytes) -> bytes:
+    """An item of a HEIC (ISO/IEC 14496-12, 8.11.6): its number, no protection, its type, its name."""
+    number = struct.pack(">H" if version == 2 else ">I", 1)
+    content = bytes([version, 0, 0, 0]) + number + bytes(2) + b"hvc1" + name + b"\0"
+    return struct.pack(">I", 8 + len(content)) + b"infe" + content
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_the_items_of_a_heic_are_named_in_utf_8(version: int):
+    check_heic_items(b"before" + infe(version, "Müller".encode()) + infe(version, b"") + b"\xff behind")
+    with pytest.raises(Undecodable, match="is not text"):
+        check_heic_items(infe(version, b"good") + infe(version, "Müller".encode("latin-1")))

@@ -110,6 +110,10 @@ FATAL = [
     "deep_header",
     "infinite_frame",
     "foreign_error",
+    "half_character",
+    "too_wide",
+    "too_many_frames",
+    "sampled_more_than_there_are",
     "no_frame",
     "floats",
 ]

@@ -28,6 +28,7 @@ from demure.formats import (
     Format,
     check_avif,
     check_bmp,
+    check_heic_items,
     check_png,
     check_png_rows,
     count_jpeg_scans,
@@ -123,6 +124,8 @@ def decode(data: bytes, limits: DecodeLimits, *, at_least: tuple[int, int] | Non
     with _translated(kind):
         source = _open(data, kind, limits.max_frames)
         count = source.count_frames()
+    if count < 1:  # libheif opens a HEIC whose pictures it cannot use, or that are all hidden
+        raise Undecodable(f"the {kind.name} holds no picture to be shown; save it anew as one of {READ}")
     if count > limits.max_frames:
         raise TooManyFrames(f"the file has more than {limits.max_frames:,} frames (max_frames); send fewer")
     return Decoding(kind, count, _frames(source, kind, count, limits, at_least))
@@ -362,6 +365,7 @@ class _HeicFile:
     def __init__(self, data: bytes) -> None:
         import pi_heif  # loaded by the first HEIC only
 
+        check_heic_items(data)
         pi_heif.options.DECODE_THREADS = 1
         pi_heif.options.THUMBNAILS = False
         self._file: Any = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)

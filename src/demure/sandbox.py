@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from demure import sandbox_child
-from demure.decode import MIB, Media
+from demure.decode import MIB, DecodeLimits, Media
 from demure.errors import DemureError, ImageError, Overloaded, SourceError, Undecodable, by_code
 from demure.formats import Format
 from demure.inputs import Inputs, Recipe, Row
@@ -209,7 +209,7 @@ class _Child:
             raise _DiedBefore from error
 
     def _receive_inputs(self, header: dict[str, Any], recipe: Recipe, end: float) -> Inputs:
-        media = _media_from_wire(header["media"])
+        media = _media_from_wire(header["media"], recipe.limits)
         if not 1 <= len(header["rows"]) <= 2 * recipe.limits.max_sampled_frames:
             raise ValueError(f"{len(header['rows'])} rows")
         return Inputs(media, tuple(self._receive_row(row, recipe, media, end) for row in header["rows"]))
@@ -273,11 +273,18 @@ def _error_from_wire(header: dict[str, Any]) -> DemureError:
     kind = by_code()[header["error"]]
     if not issubclass(kind, ImageError | SourceError):
         raise ValueError(f"error {header['error']}")
-    return kind(str(header["message"])[:1000])
+    message = str(header["message"])[:1000]
+    message.encode()  # half of a surrogate pair is a ValueError here, and would be one in the answer that it is put into
+    return kind(message)
 
 
-def _media_from_wire(wire: dict[str, Any]) -> Media:
-    numbers = [wire[key] for key in ("width", "height", "frames", "sampled")]
-    if not all(type(number) is int and number > 0 for number in numbers):
+def _media_from_wire(wire: dict[str, Any], limits: DecodeLimits) -> Media:
+    width, height, frames, sampled = numbers = [wire[key] for key in ("width", "height", "frames", "sampled")]
+    if (
+        not all(type(number) is int and number > 0 for number in numbers)
+        or width * height > limits.max_pixels
+        or frames > limits.max_frames
+        or sampled > min(frames, limits.max_sampled_frames)
+    ):
         raise ValueError(f"media {wire}")
     return Media(Format(wire["type"]), *numbers)

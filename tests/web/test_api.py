@@ -148,6 +148,15 @@ MALFORMED = {
     "no-type": (b"x", {}, 415, "unsupported_media_type"),
     "form-without-boundary": (b"x", {"content-type": "multipart/form-data"}, 400, "invalid_request"),
     "form-garbage": (b"x", {"content-type": "multipart/form-data; boundary=b"}, 400, "invalid_request"),
+    **{
+        f"form-in-{codec}": (
+            b'--b\r\nContent-Disposition: form-data; name="f"; filename="+2AA-"\r\n\r\nx\r\n--b--\r\n',
+            {"content-type": f"multipart/form-data; boundary=b; charset={codec}"},
+            400,
+            "invalid_request",
+        )
+        for codec in ("utf-7", "undefined", "unicode_escape", "idna", "latin-1")
+    },
     "form-without-file": (b"--b--\r\n", {"content-type": "multipart/form-data; boundary=b"}, 400, "invalid_request"),
 }
 

@@ -90,6 +90,9 @@ def test_a_page_of_another_origin_may_not_ask_without_a_key(service):
     assert service.get("/v1/models", headers={"origin": own}).status_code == 200
     for origin in ("https://evil.example", "null", "http://127.0.0.1:1", "http://[", own + "/", own + ".evil.example"):
         assert service.get("/v1/models", headers={"origin": origin}).json()["code"] == "not_permitted"
+    for several in ([own, "https://evil.example"], ["https://evil.example"] * 2):
+        answer = service.get("/v1/models", headers=[("origin", origin) for origin in several])
+        assert answer.json()["code"] == "not_permitted"
 
 
 def bearer(secret: str) -> dict[str, str]:

@@ -150,3 +150,24 @@ def test_the_openapi_document_names_every_error_of_a_route(service):
         assert f"`{code}`" in described
     bodies = document["paths"]["/v1/moderate"]["post"]["requestBody"]["content"]
     assert {*bodies} == {"application/json", "multipart/form-data", "image/*", "application/octet-stream"}
+
+
+def moderate_bodies(service) -> dict:
+    document = service.get("/openapi.json").json()
+    return document["paths"]["/v1/moderate"]["post"]["requestBody"]["content"]
+
+
+def test_the_openapi_document_forbids_a_form_that_would_be_refused(service):
+    schema = moderate_bodies(service)["multipart/form-data"]["schema"]
+    assert schema["properties"]["file"]["minItems"] == 1
+    assert schema["additionalProperties"] is False
+    assert service.post("/v1/moderate", files={"policy": (None, "strict")}).status_code == 400
+    assert service.post("/v1/moderate", files={"file": b"x", "colour": (None, "red")}).status_code == 400
+
+
+@pytest.mark.parametrize(("review", "status"), [(False, 200), (True, 400), (0, 400), ("false", 400), (None, 400)])
+def test_the_openapi_document_and_the_service_take_one_value_for_review(service, review, status: int):
+    schema = moderate_bodies(service)["application/json"]["schema"]["properties"]["review"]
+    assert (schema["type"], schema["const"]) == ("boolean", False)
+    body = {"items": [{"base64": "aGVsbG8="}], "review": review}
+    assert service.post("/v1/moderate", json=body).status_code == status

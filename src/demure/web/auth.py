@@ -112,8 +112,8 @@ class Gate:
         # request to another origin.
         if not self._access.hosts and not _is_loopback_host(host):
             raise NotPermitted("without a key, Host must be localhost or a loopback address; see DEMURE_HOSTS")
-        origin = _header(scope, b"origin")
-        if origin and origin not in (f"http://{host}", f"https://{host}"):
+        origins = {value.decode("latin-1").strip().lower() for value in _values(scope["headers"], b"origin")}
+        if origins - {"", f"http://{host}", f"https://{host}"}:
             raise NotPermitted("a page of another origin may not ask without a key")
 
 

@@ -62,11 +62,12 @@ _BINARY = {"type": "string", "format": "binary"}
 _FORM = {
     "type": "object",
     "properties": {
-        "file": {"type": "array", "items": _BINARY, "description": "one or more, under any name"},
+        "file": {"type": "array", "minItems": 1, "items": _BINARY, "description": "one or more, under any name"},
         "policy": {"type": "string"},
         "context": {"type": "string"},
     },
     "required": ["file"],
+    "additionalProperties": False,  # but for files, under whatever name: a schema cannot tell a file from a text
 }
 MODERATE_BODY: dict[str, Any] = {
     "parameters": [

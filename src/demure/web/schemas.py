@@ -7,6 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Score = Annotated[float, Field(ge=0, le=1)]
+# `true` is refused with a message of its own, by read_submission.
+NoReview = Annotated[
+    bool, Field(strict=True, description="this version has no reviews", json_schema_extra={"const": False})
+]
 
 
 class ModerateItem(BaseModel):
@@ -31,7 +35,7 @@ class ModerateRequest(BaseModel):
 
     items: Annotated[list[ModerateItem], Field(min_length=1, max_length=1000)]  # and the operator's max_items
     policy: str | None = None
-    review: bool = False
+    review: NoReview = False
 
 
 class FiveScores(BaseModel):

@@ -7,6 +7,7 @@ from base64 import b64decode
 from dataclasses import dataclass
 
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -91,6 +92,7 @@ def _parse_json(body: bytearray) -> Submission:
 
 
 async def _read_form(request: Request) -> Submission:
+    _check_charset(request.headers["content-type"])
     parser = MultiPartParser(
         request.headers, request.stream(), max_files=1000, max_fields=len(_FORM_FIELDS), max_part_size=1024
     )
@@ -103,6 +105,14 @@ async def _read_form(request: Request) -> Submission:
         return await _from_form(form)
     finally:
         await form.close()
+
+
+def _check_charset(content_type: str) -> None:
+    """A form's texts are UTF-8 (RFC 7578, 5.1). Starlette would decode them by any codec of Python's that the client names, and
+    some make of bytes what is no text (utf-7: half surrogate pairs) or raise what it does not expect (undefined, idna)."""
+    charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8")
+    if charset.lower() not in (b"utf-8", b"us-ascii"):
+        raise RequestError("the multipart form's charset is not utf-8; send its texts as UTF-8, and no charset")
 
 
 async def _from_form(form: FormData) -> Submission:
@@ -118,7 +128,7 @@ async def _from_form(form: FormData) -> Submission:
 async def _read_image(request: Request, max_bytes: int) -> Submission:
     too_large = TooLarge(f"the image is larger than {max_bytes / MIB:.0f} MiB (max_image_bytes)")
     told = request.headers.get("content-length", "")
-    if told.isdigit() and int(told) > max_bytes:
+    if told.isdecimal() and len(told) < 20 and int(told) > max_bytes:
         raise too_large
     image = bytearray()
     async for chunk in request.stream():
