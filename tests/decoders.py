@@ -17,7 +17,7 @@ from demure import inputs, sandbox_child
 from demure.decode import Media
 from demure.errors import TooManyFrames
 from demure.inputs import Inputs, Recipe, Row
-from demure.preprocess import Pixels, Resize
+from demure.preprocess import Pixels
 
 
 def loop(data: bytes, recipe: Recipe) -> Inputs:
@@ -179,7 +179,7 @@ def long_header(data: bytes, recipe: Recipe) -> Inputs:
     """A right answer, in a header of 300 KB."""
     header, body = sandbox_child.inputs_to_wire(answer(recipe))
     encoded = json.dumps(header).encode().ljust(300_000)
-    with socket.socket(fileno=os.dup(0)) as connection:
+    with socket.socket(fileno=0) as connection:
         connection.sendall(len(encoded).to_bytes(4, "big") + encoded + b"".join(body))
     time.sleep(600)
     raise AssertionError
@@ -239,25 +239,26 @@ def half_character(data: bytes, recipe: Recipe) -> Inputs:
     raise AssertionError
 
 
-def media_past_its_limits(change: dict[str, int]) -> None:
-    header, _ = sandbox_child.inputs_to_wire(answer(Recipe({"plain": (Resize(1, 1, antialias=False),)})))
+def media_past_its_limits(recipe: Recipe, change: dict[str, int]) -> Inputs:
+    """A right answer but for what it says of the file."""
+    header, body = sandbox_child.inputs_to_wire(answer(recipe))
     header["media"] |= change
-    raw_header(json.dumps(header).encode())
+    with socket.socket(fileno=0) as connection:
+        sandbox_child.send(connection, header, body)
+    time.sleep(600)
+    raise AssertionError
 
 
 def too_wide(data: bytes, recipe: Recipe) -> Inputs:
-    media_past_its_limits({"width": 10**30})
-    raise AssertionError
+    return media_past_its_limits(recipe, {"width": 10**30})
 
 
 def too_many_frames(data: bytes, recipe: Recipe) -> Inputs:
-    media_past_its_limits({"frames": 1001})
-    raise AssertionError
+    return media_past_its_limits(recipe, {"frames": recipe.limits.max_frames + 1})
 
 
 def sampled_more_than_there_are(data: bytes, recipe: Recipe) -> Inputs:
-    media_past_its_limits({"sampled": 2})
-    raise AssertionError
+    return media_past_its_limits(recipe, {"sampled": 2})
 
 
 def no_frame(data: bytes, recipe: Recipe) -> Inputs:
