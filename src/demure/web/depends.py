@@ -11,7 +11,7 @@ from demure.deadline import Deadline
 from demure.web.engine import Engine
 
 
-def engine_of(request: Request) -> Engine:
+async def engine_of(request: Request) -> Engine:  # not async, it would be called in a thread
     engine: Engine = request.app.state.engine
     return engine
 
