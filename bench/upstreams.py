@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from upstream import CASES, Case, trusting
+from behaviours import CASES, Case
+from upstream import trusting
 
 from demure.fetch import FetchLimits
 

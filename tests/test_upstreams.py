@@ -12,13 +12,11 @@ from pathlib import Path
 
 import httpcore
 import pytest
+from behaviours import CASES, LATE, Case
 from upstream import (
-    CASES,
     ENDLESS,
-    LATE,
     LOOPBACK,
     NO_TLS,
-    Case,
     certified,
     chunked,
     fetched,

@@ -18,7 +18,7 @@ from demure.errors import Overloaded
 
 T = TypeVar("T")
 
-STANDING_S = 2.0
+STANDING_S = 1.0
 CALM_S = 5.0
 
 

@@ -95,7 +95,7 @@ class Found:
 def test_an_image_that_was_fetched_meanwhile_is_refused_if_alone_and_served_if_of_a_batch(
     models_dir: Path, alone: bool, code: str | None
 ):
-    """Two seconds have passed, and one image has waited all the while."""
+    """More than a second has passed, and one image has waited all the while."""
     now = [1000.0]
     workers = Workers(threads=1, max_waiting=20, clock=lambda: now[0])
     screener = Screener(
