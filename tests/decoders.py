@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from demure import inputs, sandbox_child
-from demure.decode import Media
+from demure.decode import MOST_PICTURES, Media
 from demure.errors import TooManyFrames
 from demure.inputs import Inputs, Recipe, Row
 from demure.preprocess import Pixels
@@ -158,7 +158,7 @@ def no_rows(data: bytes, recipe: Recipe) -> Inputs:
 
 def too_many_rows(data: bytes, recipe: Recipe) -> Inputs:
     one = answer(recipe)
-    return Inputs(one.media, one.rows * 65)
+    return Inputs(one.media, one.rows * (MOST_PICTURES * recipe.limits.max_sampled_frames + 1))
 
 
 def short_body(data: bytes, recipe: Recipe) -> Inputs:

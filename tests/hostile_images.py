@@ -23,6 +23,8 @@ from pathlib import Path
 import numpy as np
 from pictures import animation, encode, gradient, noise
 from PIL import Image
+from profiles import D50, SWAPPED, curve, lut_profile, matrix_profile, xyz
+from profiles import profile as profile_of
 
 from demure.decode import DecodeLimits
 
@@ -160,6 +162,23 @@ def apng_with_second(second: bytes) -> bytes:
     return png(before=first, after=second)
 
 
+def all_tags_at(profile: bytes, at: int) -> bytes:
+    """Every tag is the whole profile."""
+    count = int.from_bytes(profile[128:132])
+    places = struct.pack(">II", at, len(profile))
+    for i in range(count):
+        profile = patched(profile, 132 + 12 * i + 4, places)
+    return profile
+
+
+def many_elements(count: int) -> bytes:
+    """An A2B0 of so many steps of floating-point numbers, where three tables are meant (multiProcessElementsType)."""
+    element = b"cvst\0\0\0\0\0\3\0\3" + bytes(24)
+    places = b"".join(struct.pack(">II", 16 + 8 * count, len(element)) for _ in range(count))
+    steps = struct.pack(">4s4xHHI", b"mpet", 3, 3, count) + places + element
+    return profile_of({b"wtpt": xyz(*D50), b"A2B0": steps}, version=4)
+
+
 ANIMATED = actl(1) + fctl(0, 64, 48)
 TWO_COLOURS = palette((255, 255, 255), (0, 0, 0))
 
@@ -187,6 +206,34 @@ PNG: Rows = {
     "png-text-behind-the-data-swells": (EITHER, lambda: png(after=chunk(b"zTXt", b"k\0\0" + zeros(50)))),
     "png-profile-of-garbage": (SHOWN, lambda: png(before=chunk(b"iCCP", b"p\0\0" + b"garbage" * 9))),
     "png-profile-without-end-of-name": (EITHER, lambda: png(before=chunk(b"iCCP", b"p" * 80))),
+    "png-profile-of-a-million-levels": (
+        f"{BAD} {SHOWN}",
+        lambda: png(before=chunk(b"iCCP", b"p\0\0" + zlib.compress(matrix_profile(curve(*range(60_000)))))),
+    ),
+    "png-profile-of-3-mb": (
+        BAD,
+        lambda: png(before=chunk(b"iCCP", b"p\0\0" + zlib.compress(SWAPPED + bytes(3_000_000)))),
+    ),
+    "png-profile-claims-a-million-tags": (
+        SHOWN,
+        lambda: png(before=chunk(b"iCCP", b"p\0\0" + zlib.compress(patched(SWAPPED, 128, b"\0\x0f\x42\x40")))),
+    ),
+    "png-profile-of-itself-in-every-tag": (
+        SHOWN,
+        lambda: png(before=chunk(b"iCCP", b"p\0\0" + zlib.compress(all_tags_at(SWAPPED, 0)))),
+    ),
+    "png-profile-of-ten-thousand-steps": (
+        SHOWN,
+        lambda: png(before=chunk(b"iCCP", b"p\0\0" + zlib.compress(many_elements(10_000)))),
+    ),
+    "png-primaries-without-height": (
+        SHOWN,
+        lambda: png(before=chunk(b"gAMA", bytes([0, 1, 134, 160])) + chunk(b"cHRM", bytes(32))),
+    ),
+    "png-gamma-tiny-and-primaries-huge": (
+        SHOWN,
+        lambda: png(before=chunk(b"gAMA", b"\0\0\0\1") + chunk(b"cHRM", b"\xff" * 32)),
+    ),
     "png-profile-empty": (EITHER, lambda: png(before=chunk(b"iCCP"))),
     "png-header-crc-wrong": (
         BAD,
@@ -742,6 +789,14 @@ def multi_picture() -> bytes:
 
 
 JPEG: Rows = {
+    "jpeg-profile-larger-than-any": (
+        BAD,
+        lambda: encode(Image.fromarray(PICTURE), "JPEG", icc_profile=SWAPPED + bytes(5_000_000)),
+    ),
+    "jpeg-profile-of-ink-by-a-large-table": (
+        SHOWN,
+        lambda: good_jpeg("CMYK", icc_profile=lut_profile([(9, 9, 9)] * 16, b"CMYK", 4, b"prtr")),
+    ),
     "jpeg-zero-width": (BAD, lambda: jpeg_claiming(0, 48)),
     "jpeg-zero-height": (BAD, lambda: jpeg_claiming(64, 0)),
     "jpeg-zero-height-and-lines-told-later": (
@@ -1024,6 +1079,12 @@ MASKS_565, MASKS_888, MASKS_8888 = (
 )
 
 BMP: Rows = {
+    "bmp-profile-outside-of-the-file": (
+        SHOWN,
+        lambda: patched(
+            patched(bmp(64, 48, 32, header=124, compression=3, masks=MASKS_8888), 70, b"DEBM"), 126, b"\xff" * 8
+        ),
+    ),
     "bmp-zero-width": (BAD, lambda: bmp(0, 48)),
     "bmp-zero-height": (BAD, lambda: bmp(64, 0)),
     "bmp-huge": (LARGE, lambda: bmp(2**31 - 1, 2**31 - 1, data=bytes(100))),

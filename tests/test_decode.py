@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from pictures import animation, encode, gradient, noise
 from PIL import Image, ImageOps
 
-from demure.decode import DecodeLimits, Frame, decode, sample_indices
+from demure.decode import DecodeLimits, Frame, decode
 from demure.errors import ImageError, TooLarge, TooManyFrames, TooManyPixels, Undecodable, UnsupportedFormat
 from demure.formats import Format
+from demure.sampling import sample_indices
 
 LIMITS = DecodeLimits()
 SOURCE = gradient(96, 64)
@@ -231,6 +232,36 @@ def test_a_palette_with_a_transparent_colour_is_seen_on_both_grounds():
     assert (on_white[0, 64].tolist(), on_black[0, 64].tolist()) == ([64] * 3, [64] * 3)
 
 
+def partly_hidden(share: float, *, varied: bool = True, alpha: int = 0) -> np.ndarray:
+    """Opaque but for the top rows, `share` of all, of 100 x 100 pixels. Those are of one colour, or half of them black."""
+    picture = np.full((100, 100, 4), (10, 20, 30, 255), np.uint8)
+    picture[: round(100 * share), :, 3] = alpha
+    if varied:
+        picture[: round(100 * share), ::2, :3] = 0
+    return picture
+
+
+# name: picture, on how many grounds it is judged; the limits are a tenth of all pixels and an alpha of 128
+HIDDEN = {
+    "half-of-a-fifth-differs": (partly_hidden(0.2), 3),
+    "half-of-less-than-a-fifth-differs": (partly_hidden(0.19), 2),
+    "of-one-colour": (partly_hidden(1, varied=False), 2),
+    "nearly-visible": (partly_hidden(0.5, alpha=128), 2),
+    "nearly-not-visible": (partly_hidden(0.5, alpha=127), 3),
+    "nothing-hidden": (partly_hidden(0), 1),
+}
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+@pytest.mark.parametrize(("picture", "grounds"), HIDDEN.values(), ids=HIDDEN)
+def test_colours_that_alpha_hides_are_seen_where_there_is_a_picture_in_them(format, picture, grounds):
+    options = {"lossless": True, "exact": True} if format == "WEBP" else {}
+    (frame,) = frames(encode(Image.fromarray(picture), format, **options))
+    assert len(frame.pictures) == grounds
+    if grounds == 3:
+        np.testing.assert_array_equal(np.asarray(frame.pictures[2]), picture[:, :, :3])
+
+
 def with_orientation(orientation: int) -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -330,6 +361,52 @@ def test_samples_are_distinct_in_order_and_reach_both_ends(count: int, at_most: 
     assert indices[0] == 0
     if at_most > 1:
         assert indices[-1] == count - 1
+
+
+TIMES_MS = [40, 40, 40, 60_000, 40, 40, 40, 20, 9_000, 40, 40, 40]
+TWELVE = [np.full((20, 30, 3), (20 * i, 250 - 20 * i, 7), np.uint8) for i in range(12)]
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
+def test_the_frames_that_are_shown_longest_are_always_among_the_sampled(format: str):
+    first, *rest = [Image.fromarray(frame) for frame in TWELVE]
+    data = encode(first, format, save_all=True, append_images=rest, duration=TIMES_MS)
+    found = frames(data, DecodeLimits(max_sampled_frames=4))
+    assert [frame.index for frame in found] == [0, 3, 8, 11]
+
+
+# name: times in ms, how many are taken, which: half evenly, the others by their times
+SAMPLES = {
+    "no-times": ((), 4, [0, 3, 6, 9]),
+    "all-alike": ([100] * 10, 4, [0, 3, 6, 9]),
+    "none-is-shown-as-100": ([0] * 5 + [10] * 4 + [100], 4, [0, 3, 6, 9]),
+    "10-is-shown-as-100-and-11-as-11": ([11, 11, 10, 11, 11, 11, 11, 11, 0, 11], 4, [0, 2, 8, 9]),
+    "of-two-alike-the-earlier": ([50, 50, 70, 50, 90, 70, 50, 50, 50, 50], 4, [0, 2, 4, 9]),
+    "the-longest-are-even-ones": ([900] + [50] * 8 + [900], 4, [0, 1, 2, 9]),
+    "one-alone": ([50] * 9 + [60], 1, [0]),
+    "two": ([50, 50, 60] + [50] * 7, 2, [0, 2]),
+    "odd-number": ([50, 50, 60] + [50] * 7, 3, [0, 2, 9]),
+}
+
+
+@pytest.mark.parametrize(("times", "at_most", "expected"), SAMPLES.values(), ids=SAMPLES)
+def test_half_of_a_sample_is_even_and_half_are_the_longest(times, at_most: int, expected: list[int]):
+    assert sample_indices(10, at_most, times) == expected
+
+
+@given(times=st.lists(st.integers(0, 70_000), min_size=1, max_size=200), at_most=st.integers(1, 64))
+def test_samples_by_time_are_distinct_in_order_and_as_many(times: list[int], at_most: int):
+    indices = sample_indices(len(times), at_most, times)
+    assert indices == sorted({*indices})
+    assert len(indices) == min(len(times), at_most)
+    assert 0 <= indices[0] <= indices[-1] < len(times)
+
+
+def test_a_webp_whose_frames_can_be_counted_in_two_ways_is_refused():
+    data = animation(COLOURS, "WEBP", lossless=True)
+    extra = b"ANMF" + struct.pack("<I", 24) + bytes(24)
+    with pytest.raises(Undecodable):
+        frames(data[:4] + struct.pack("<I", len(data) - 8 + len(extra)) + data[8:] + extra)
 
 
 def test_the_second_picture_behind_a_phones_jpeg_is_not_a_frame():

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pictures import animation, encode, gradient, noise
+from profiles import INVERTING, SWAPPED
 
-from demure.decode import DecodeLimits, Media
+from demure.decode import MOST_PICTURES, DecodeLimits, Media
 from demure.errors import NotAnImage, TooManyPixels, Undecodable
 from demure.inputs import OVERSAMPLING, Recipe, prepare, prepare_array
 from demure.preprocess import Crop, Fidelity, Resize
@@ -46,7 +47,7 @@ def test_what_is_sampled_is_told():
     assert (inputs.media.frames, inputs.media.sampled) == (7, 3)
 
 
-TRANSPARENT = encode(np.dstack([gradient(20, 20), np.full((20, 20), 9, np.uint8)]), "PNG")
+TRANSPARENT = encode(np.dstack([np.full((20, 20, 3), 99, np.uint8), np.full((20, 20), 9, np.uint8)]), "PNG")
 
 
 def test_a_transparent_picture_makes_two_rows_of_one_frame():
@@ -60,6 +61,21 @@ def test_a_transparent_picture_makes_two_rows_of_one_frame():
 def test_reference_sees_a_transparent_picture_on_white_alone():
     (row,) = prepare(TRANSPARENT, Recipe({"m": PLAIN}, Fidelity.REFERENCE)).rows
     assert row.pixels["m"].as_array().mean() > 240
+
+
+def test_an_odd_profile_makes_a_row_more_and_reference_reads_the_colours_as_they_lie():
+    data = encode(np.full((20, 20, 3), (10, 200, 60), np.uint8), "PNG", icc_profile=SWAPPED)
+    as_it_lies, shown = prepare(data, Recipe({"m": PLAIN})).rows
+    assert as_it_lies.pixels["m"].as_array()[4, 4].tolist() == [10, 200, 60]
+    assert shown.pixels["m"].as_array()[4, 4].tolist() == pytest.approx([201, 3, 57], abs=3)  # Chromium 156
+    (reference,) = prepare(data, Recipe({"m": PLAIN}, Fidelity.REFERENCE)).rows
+    assert reference.pixels["m"].as_array()[4, 4].tolist() == [10, 200, 60]
+
+
+def test_no_frame_makes_more_rows_than_a_decoder_may_answer():
+    hidden = np.dstack([noise(20, 20), np.full((20, 20), 9, np.uint8)])
+    rows = prepare(encode(hidden, "PNG", icc_profile=INVERTING), Recipe({"m": PLAIN})).rows
+    assert len(rows) == MOST_PICTURES == 6
 
 
 def test_damage_in_a_later_frame_fails_the_whole_image():

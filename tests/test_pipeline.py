@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_images import chunk
 from pictures import EXAMPLE, animation, encode, gradient
+from PIL import Image
+from profiles import GAMMA_2_2, GREEN_XYZ, RED_XYZ, lut_profile, matrix_profile
 from tiny_models import RULES
 
 import demure
@@ -281,3 +285,48 @@ def test_errors_are_typed(tmp_path: Path):
         demure.classify(tmp_path / "absent.jpg")
     with pytest.raises(NotAnImage, match="found BytesIO"):
         demure.classify(io.BytesIO(b""))
+
+
+# --- What is stored green and shown red -------------------------------------------------------------------------------
+
+
+TO_RED = matrix_profile(GAMMA_2_2, red=GREEN_XYZ, green=RED_XYZ)
+INK = Image.fromarray(np.full((40, 40, 4), (255, 0, 255, 0), np.uint8), "CMYK")  # cyan and yellow: green
+# Lab of red for cyan with yellow, white for all else: 16 corners, black varies fastest.
+RED_LAB, WHITE_LAB = (34_745, 53_329, 49_988), (65_280, 32_768, 32_768)  # (53.2, 80.3, 67.2): sRGB's red
+RED_INK = lut_profile([RED_LAB if corner == 0b1010 else WHITE_LAB for corner in range(16)], b"CMYK", 4, b"prtr")
+SHOWN_RED = {
+    "png-profile": encode(plain(GREEN), "PNG", icc_profile=TO_RED),
+    "jpeg-profile": encode(plain(GREEN), "JPEG", quality=95, icc_profile=TO_RED),
+    "webp-profile": encode(plain(GREEN), "WEBP", lossless=True, icc_profile=TO_RED),
+    "avif-profile": encode(plain(GREEN), "AVIF", quality=95, icc_profile=TO_RED),
+    "jpeg-ink": encode(INK, "JPEG", quality=95, icc_profile=RED_INK),
+    "png-primaries": (found := encode(plain(GREEN), "PNG"))[:33]
+    + chunk(b"gAMA", struct.pack(">I", 45_455))
+    + chunk(b"cHRM", struct.pack(">8I", 31_270, 32_900, 30_000, 60_000, 64_000, 33_000, 15_000, 6_000))
+    + found[33:],
+}
+
+
+@pytest.mark.parametrize("data", SHOWN_RED.values(), ids=SHOWN_RED)
+def test_a_file_that_lies_green_and_is_shown_red_is_adult(screener: Screener, data: bytes):
+    assert screener.screen(data).decision == "adult"
+    assert screener.screen(encode(plain(GREEN), "PNG")).decision == "safe"
+
+
+@pytest.mark.parametrize("alpha", [255, 1, 0])
+def test_a_picture_hidden_under_alpha_is_judged(screener: Screener, alpha: int):
+    """On white and on black next to nothing of it is seen; a thumbnail without alpha shows it."""
+    picture = np.full((40, 40, 4), (255, 0, 0, alpha), np.uint8)
+    picture[::2, :, 0] = 215
+    assert screener.screen(encode(Image.fromarray(picture), "PNG")).decision == "adult"
+
+
+def test_a_frame_that_is_shown_for_a_minute_is_judged(screener: Screener):
+    """Of 100 frames a third is scored; this one stands between two that an even sample takes."""
+    pictures = [Image.fromarray(plain([0, 255 - i, 0])) for i in range(100)]
+    pictures[50] = Image.fromarray(plain(RED))
+    first, *rest = pictures
+    times = [40] * 50 + [60_000] + [40] * 49
+    answer = screener.screen(encode(first, "GIF", save_all=True, append_images=rest, duration=times))
+    assert (answer.decision, answer.worst_frame) == ("adult", 50)

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from decoders import ATTEMPTS
+from hostile_images import chunk
 from pictures import EXAMPLE, animation, encode, gradient, noise
+from profiles import INVERTING, SWAPPED
 
 from demure.decode import MIB, DecodeLimits
 from demure.errors import NotAnImage, Overloaded, TooManyFrames, TooManyPixels, Undecodable
@@ -50,6 +52,11 @@ FILES = {
     "jpeg": EXAMPLE.read_bytes(),
     "animation": animation([noise(40, 30, seed=i) for i in range(5)]),
     "transparent": encode(np.dstack([gradient(40, 30), np.full((30, 40), 99, np.uint8)]), "PNG"),
+    "odd-profile": encode(gradient(96, 64), "JPEG", icc_profile=SWAPPED),
+    "hidden-colours": encode(
+        np.dstack([gradient(40, 30), np.zeros((30, 40), np.uint8)]), "WEBP", lossless=True, exact=True
+    ),
+    "gamma-1": PICTURE[:33] + chunk(b"gAMA", (100_000).to_bytes(4)) + PICTURE[33:],
     "heic": (Path(__file__).parent / "data" / "gradient-96x64.heic").read_bytes(),
 }
 
@@ -58,6 +65,12 @@ FILES = {
 @pytest.mark.parametrize("data", FILES.values(), ids=FILES)
 def test_the_sandbox_answers_as_this_process_would(sandbox: Sandbox, data: bytes, recipe: Recipe):
     assert sandbox.prepare(data, recipe) == prepare(data, recipe)
+
+
+def test_a_frame_of_as_many_pictures_as_it_can_have_is_answered(sandbox: Sandbox):
+    hidden = np.dstack([noise(40, 30), np.full((30, 40), 9, np.uint8)])
+    alone = Recipe(STEPS, limits=DecodeLimits(max_sampled_frames=1))
+    assert len(sandbox.prepare(encode(hidden, "PNG", icc_profile=INVERTING), alone).rows) == 6
 
 
 @pytest.mark.parametrize(

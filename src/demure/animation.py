@@ -39,6 +39,7 @@ class Part:
     replaces: bool = False  # also what it does not cover: else it is drawn over
     transparent: int | None = None  # of a GIF: the index that shows nothing
     colours: int = 256  # of a GIF: an index past these has none
+    duration_ms: int = 0  # as the file tells it
 
 
 class Canvas:
@@ -81,6 +82,7 @@ def _gif_part(data: bytes, frame: GifFrame) -> Part:
         disposal,
         transparent=frame.transparent,
         colours=frame.colours,
+        duration_ms=frame.duration_ms,
     )
 
 
@@ -130,7 +132,10 @@ def png_parts(data: bytes, limit: int) -> list[Part]:
             frames[-1].pieces.append((start + 4, end))
     if not told:
         return []
-    return [Part(partial(_png_still, data, header, shared, f), f.box, f.disposal, f.replaces) for f in frames]
+    return [
+        Part(partial(_png_still, data, header, shared, f), f.box, f.disposal, f.replaces, duration_ms=f.duration_ms)
+        for f in frames
+    ]
 
 
 @dataclass(frozen=True)
@@ -139,19 +144,20 @@ class _PngFrame:
     disposal: Disposal
     replaces: bool
     pieces: list[tuple[int, int]]  # where its compressed data lie
+    duration_ms: int = 0
 
 
 def _png_frame(control: bytes, header: bytes, *, first: bool) -> _PngFrame:
     if len(control) != 26:
         raise Undecodable("the PNG has a damaged frame; save it anew")
     width, height, left, top = struct.unpack_from(">4I", control, 4)
-    disposal, blend = control[24], control[25]
+    shown, parts, disposal, blend = struct.unpack_from(">HHBB", control, 20)  # shown for that many parts of a second
     canvas = struct.unpack_from(">II", header)
     box = (left, top, left + width, top + height)
     fits = width and height and box[2] <= canvas[0] and box[3] <= canvas[1]
     if not fits or disposal > 2 or blend > 1 or (first and box != (0, 0, *canvas)):
         raise Undecodable("the PNG has a frame that leaves its picture or breaks the rules; save it anew")
-    return _PngFrame(box, Disposal(disposal), blend == 0, [])
+    return _PngFrame(box, Disposal(disposal), blend == 0, [], duration_ms=1000 * shown // (parts or 100))
 
 
 def _png_still(data: bytes, header: bytes, shared: bytes, frame: _PngFrame) -> bytes:

@@ -22,7 +22,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from demure.animation import Canvas, Part, gif_parts, png_parts
-from demure.errors import ImageError, TooLarge, TooManyFrames, TooManyPixels, Undecodable, UnsupportedFormat
+from demure.colour import Look, avif_profile, bmp_profile, jpeg_profile, look_of, png_profile
+from demure.errors import ImageError, TooLarge, TooManyFrames, TooManyPixels, Undecodable
 from demure.formats import (
     READ,
     Format,
@@ -33,13 +34,17 @@ from demure.formats import (
     check_png_rows,
     count_jpeg_scans,
     orientation,
-    png_chunks,
     sniff,
     walk_gif,
+    webp_durations_ms,
     with_alpha_told,
 )
+from demure.grounds import MOST_GROUNDS, eight_bits, flatten
+from demure.samples import check_indices, check_png_transparency, check_tiff_samples, png_colours
+from demure.sampling import sample_indices
 
 MIB = 1024 * 1024
+MOST_PICTURES = 2 * MOST_GROUNDS  # of a frame: as it lies and as a screen shows it
 _TURNS = {  # by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -49,7 +54,6 @@ _TURNS = {  # by EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIXTEEN_BITS = ("I;16", "I;16B")
 _QUARTER_TURNS = (_TURNS[5], _TURNS[6], _TURNS[7], _TURNS[8])
 # Called directly: Image.open would try one plugin after another, and warn of sizes that are refused here anyway.
 _OPENERS: dict[Format, type[ImageFile.ImageFile]] = {
@@ -72,7 +76,7 @@ class DecodeLimits:
     max_pixels: int = 50_000_000  # a frame; too_many_pixels
     max_total_pixels: int = 300_000_000  # decoded over all frames; too_many_pixels
     max_frames: int = 1_000  # in the file; too_many_frames
-    max_sampled_frames: int = 32  # scored, evenly sampled; no error
+    max_sampled_frames: int = 32  # scored: see demure.sampling; no error
     max_scans: int = 100  # of a JPEG; undecodable
     timeout_s: float = 5.0  # enforced by the sandbox; undecodable
 
@@ -90,7 +94,10 @@ class Media:
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame of the file, upright. `pictures` are RGB: one, or two where it is transparent: on white, on black."""
+    """One frame of the file, upright. `pictures` are RGB, at most MOST_PICTURES: as it lies on each ground, first on white.
+
+    Then as a screen shows it on each, where a colour profile makes that another picture.
+    """
 
     index: int
     width: int  # of the original, which a reduced decode does not change
@@ -131,25 +138,6 @@ def decode(data: bytes, limits: DecodeLimits, *, at_least: tuple[int, int] | Non
     return Decoding(kind, count, _frames(source, kind, count, limits, at_least))
 
 
-def flatten(image: Image.Image) -> tuple[Image.Image, ...]:
-    """The picture as RGB: itself, or on white and on black where something shows through."""
-    if not image.has_transparency_data:
-        return (_to_rgb(image),)
-    with_alpha = image if image.mode == "RGBA" else image.convert("RGBA")
-    if with_alpha.getchannel("A").getextrema()[0] == 255:
-        return (with_alpha.convert("RGB"),)
-    return _on_ground(with_alpha, "white"), _on_ground(with_alpha, "black")
-
-
-def sample_indices(count: int, at_most: int) -> list[int]:
-    """`at_most` frame numbers out of `count`, evenly spread, the first and the last among them."""
-    if count <= at_most:
-        return list(range(count))
-    if at_most == 1:
-        return [0]
-    return [round(i * (count - 1) / (at_most - 1)) for i in range(at_most)]
-
-
 def _open(data: bytes, kind: Format, max_frames: int) -> _File:
     match kind:
         case Format.HEIC:
@@ -174,14 +162,14 @@ def _open_png(data: bytes, max_frames: int) -> _File:
     check_png(data)
     still = _PngFile(data, max_frames)
     parts = png_parts(data, max_frames)
-    return _ComposedFile(Format.PNG, still.size, parts, still.turn()) if parts else still
+    return _ComposedFile(Format.PNG, still.size, parts, still.turn(), still.look()) if parts else still
 
 
 def _frames(
     source: _File, kind: Format, count: int, limits: DecodeLimits, at_least: tuple[int, int] | None
 ) -> Iterator[Frame]:
     spent, previous = 0, -1
-    for index in sample_indices(count, limits.max_sampled_frames):
+    for index in sample_indices(count, limits.max_sampled_frames, source.durations_ms()):
         # A sequential decoder goes through the frames between: they are counted before it does.
         passed = index - previous if kind in _SEQUENTIAL else 1
         with _translated(kind):
@@ -194,12 +182,19 @@ def _frames(
             image = source.load(at_least)
             if count > 1 and image.mode == "RGB":  # flatten gives that itself; Pillow draws the next frame into it
                 image = image.copy()
-            turn = source.turn()
-            pictures = tuple(p.transpose(turn) if turn is not None else p for p in flatten(image))
+            turn, look = source.turn(), source.look()
+            pictures = tuple(p.transpose(turn) if turn is not None else p for p in _pictures(image, look))
         if turn in _QUARTER_TURNS:
             width, height = height, width
         yield Frame(index, width, height, pictures)
         previous = index
+
+
+def _pictures(image: Image.Image, look: Look | None) -> Iterator[Image.Image]:
+    yield from flatten(image)
+    shown = look.of(eight_bits(image)) if look is not None else None
+    if shown is not None:
+        yield from flatten(shown)
 
 
 def _check_total(spent: int, frames: int, size: tuple[int, int], limits: DecodeLimits) -> None:
@@ -228,6 +223,14 @@ class _PillowFile:
         """`colours` are those of the table, if it has one; an `opaque` file said that nothing shows through."""
         self._kind, self._max_frames, self._colours, self._opaque = kind, max_frames, colours, opaque
         self._image = _OPENERS[kind](io.BytesIO(data))
+        self._profile: bytes | None = self._image.info.get("icc_profile")
+        if kind is Format.BMP:
+            self._profile = bmp_profile(data)
+        elif kind is Format.AVIF:
+            self._profile = self._profile or avif_profile(data)
+        elif isinstance(self._image, JpegImageFile):
+            self._profile = jpeg_profile(self._image.applist) or self._profile
+        self._durations_ms = webp_durations_ms(data) if kind is Format.WEBP else []
 
     @property
     def size(self) -> tuple[int, int]:
@@ -240,22 +243,33 @@ class _PillowFile:
             return self._count_pages()
         return 1 if self._kind is Format.JPEG else int(getattr(self._image, "n_frames", 1))
 
+    def durations_ms(self) -> list[int]:
+        """How long each frame is shown; none where that is not known without decoding."""
+        if self._durations_ms and len(self._durations_ms) != self.count_frames():
+            raise Undecodable("the WebP's frames can be counted in two ways; save it anew")
+        return self._durations_ms
+
     def seek(self, index: int) -> None:
         if index != self._image.tell():
             self._image.seek(index)
         if self._kind is Format.TIFF:
-            _check_tiff_samples(self._image)
+            check_tiff_samples(self._image)
 
     def load(self, at_least: tuple[int, int] | None) -> Image.Image:
-        if at_least is not None and self._kind is Format.JPEG:
+        # A reduced decode would average before the profile, and an odd one makes another colour of an average.
+        if at_least is not None and self._kind is Format.JPEG and not ((look := self.look()) and look.is_odd):
             # Stored and upright sides may be swapped: neither may fall below the larger demand.
             self._image.draft(None, (max(at_least), max(at_least)))
         self._image.load()
         if self._colours:
-            _check_indices(self._image, self._colours)
+            check_indices(self._image, self._colours)
         if self._opaque and self._image.mode == "RGBA" and self._image.getchannel("A").getextrema()[0] != 255:
             raise Undecodable(f"the {self._kind.name} denies the transparency that it has; save it anew")
         return self._image
+
+    def look(self) -> Look | None:
+        """What the file's profile does to the frame that is sought."""
+        return look_of(self._image.info.get("icc_profile") if self._kind is Format.TIFF else self._profile)
 
     def turn(self) -> Image.Transpose | None:
         """Read after load: Pillow turns a TIFF itself, and then drops the tag. Not from XMP, which viewers do not ask."""
@@ -278,9 +292,13 @@ class _PngFile(_PillowFile):
     """A PNG that does not move, or one frame of one that does."""
 
     def __init__(self, data: bytes, max_frames: int) -> None:
-        super().__init__(data, Format.PNG, max_frames, colours=_png_colours(data))
+        super().__init__(data, Format.PNG, max_frames, colours=png_colours(data))
         self._data = data
-        _check_png_transparency(data, self._image)
+        check_png_transparency(data, self._image)
+        self._profile = png_profile(data)
+
+    def look(self) -> Look | None:
+        return look_of(self._profile)
 
     def load(self, at_least: tuple[int, int] | None) -> Image.Image:
         image = super().load(at_least)
@@ -295,15 +313,26 @@ class _ComposedFile:
     """An animation whose frames Pillow decodes one by one, and Canvas puts together."""
 
     def __init__(
-        self, kind: Format, size: tuple[int, int], parts: list[Part], turn: Image.Transpose | None = None
+        self,
+        kind: Format,
+        size: tuple[int, int],
+        parts: list[Part],
+        turn: Image.Transpose | None = None,
+        look: Look | None = None,
     ) -> None:
         self.size = size
-        self._kind, self._parts, self._turn = kind, parts, turn
+        self._kind, self._parts, self._turn, self._look = kind, parts, turn, look
         self._index, self._drawn = 0, 0
         self._canvas: Canvas | None = None
 
     def count_frames(self) -> int:
         return len(self._parts)
+
+    def durations_ms(self) -> list[int]:
+        return [part.duration_ms for part in self._parts]
+
+    def look(self) -> Look | None:
+        return self._look
 
     def seek(self, index: int) -> None:
         self._index = index
@@ -329,7 +358,7 @@ class _ComposedFile:
         if self._kind is Format.GIF:
             return _gif_picture(still, part)
         image = _PngFile(still, 1).load(None)
-        return image.convert("RGBA") if image.has_transparency_data else _to_rgb(image)
+        return image.convert("RGBA") if image.has_transparency_data else eight_bits(image).convert("RGB")
 
 
 def _gif_picture(still: bytes, part: Part) -> Image.Image:
@@ -338,25 +367,12 @@ def _gif_picture(still: bytes, part: Part) -> Image.Image:
     indices = Image.frombytes(
         "P", image.size, image.tobytes()
     )  # Pillow calls some tables gray: the numbers are the same
-    _check_indices(indices, part.colours, part.transparent)
+    check_indices(indices, part.colours, part.transparent)
     indices.putpalette(still[13 : 13 + 3 * part.colours])
     if part.transparent is None:
         return indices.convert("RGB")
     indices.info["transparency"] = part.transparent
     return indices.convert("RGBA")
-
-
-def _check_indices(image: Image.Image, colours: int, transparent: int | None = None) -> None:
-    """Raises Undecodable for an index without a colour: one decoder shows black, another white, a third nothing."""
-    if image.mode not in ("P", "L", "1"):
-        return
-    counts = image.histogram()
-    if transparent is not None:
-        counts[transparent] = 0
-    # Pillow takes a table of grays for none. That is right where it is whole: the levels are the indices then.
-    whole = 2 if image.mode == "1" else 256
-    if any(counts[colours:]) and (image.mode == "P" or colours != whole):
-        raise Undecodable("the image has pixels without a colour; save it anew")
 
 
 class _HeicFile:
@@ -373,6 +389,12 @@ class _HeicFile:
 
     def count_frames(self) -> int:
         return len(self._file)
+
+    def durations_ms(self) -> list[int]:
+        return []
+
+    def look(self) -> Look | None:
+        return look_of(self._file[self._index].info.get("icc_profile"))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -391,52 +413,6 @@ class _HeicFile:
 
 
 _File = _PillowFile | _HeicFile | _ComposedFile
-
-
-def _on_ground(with_alpha: Image.Image, ground: str) -> Image.Image:
-    picture = Image.new("RGB", with_alpha.size, ground)
-    picture.paste(with_alpha, mask=with_alpha)  # in place: a composite would hold two more copies
-    return picture
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    if image.mode in _SIXTEEN_BITS:  # Pillow's own conversion clips at 255: all but black turns white
-        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
-    return image.convert("RGB")
-
-
-def _png_colours(data: bytes) -> int:
-    """Of the palette, where the samples are indices."""
-    sizes = (end - start for kind, start, end in png_chunks(data) if kind == b"PLTE")
-    return next(sizes, 0) // 3 if data[25] == 3 else 0
-
-
-def _check_png_transparency(data: bytes, image: Image.Image) -> None:
-    """Pillow compares a transparent colour with samples that it has scaled to 8 bits: right for 8-bit samples only."""
-    depth, colour_type = data[24], data[25]  # PNG specification, 11.2.1
-    if "transparency" in image.info and depth != 8 and colour_type in (0, 2):
-        raise UnsupportedFormat(
-            f"this is a PNG of {depth} bits a sample with a transparent colour; save it with 8 bits"
-        )
-
-
-_TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT, _TIFF_BITS, _TIFF_COLOUR_MAP = 262, 339, 258, 320
-
-
-def _check_tiff_samples(image: ImageFile.ImageFile) -> None:
-    """Only samples whose black and white are known: 8 bits, or 16 bits unsigned with black at 0."""
-    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
-    if image.mode in ("P", "PA") and len(tags.get(_TIFF_COLOUR_MAP, ())) != 3 << tags.get(_TIFF_BITS, (1,))[0]:
-        raise Undecodable("the TIFF has a palette of another size than its pixels need; save it anew")
-    if image.mode not in ("I", "F") and not image.mode.startswith("I;"):
-        return
-    found = (tags.get(_TIFF_BITS), tags.get(_TIFF_SAMPLE_FORMAT, (1,)), tags.get(_TIFF_PHOTOMETRIC))
-    if image.mode not in _SIXTEEN_BITS or found != ((16,), (1,), 1):
-        raise UnsupportedFormat(
-            "this is a TIFF of unusual samples (floating, signed, inverted or wide); save it with 8 bits"
-        )
 
 
 @contextmanager

@@ -121,6 +121,7 @@ class GifFrame:
     data_end: int
     disposal: int
     transparent: int | None
+    duration_ms: int  # as the file tells it
 
 
 def walk_gif(data: bytes, limit: int) -> list[GifFrame]:
@@ -180,6 +181,7 @@ def _gif_frame(data: bytes, position: int, shared: tuple[int, int], control: byt
         data_end=_end_of_sub_blocks(data, start),
         disposal=flags >> 2 & 7,
         transparent=control[4] if control and flags & 1 else None,
+        duration_ms=10 * int.from_bytes(control[2:4], "little") if control else 0,
     )
 
 
@@ -331,6 +333,11 @@ def with_alpha_told(data: bytes) -> bytes | None:
             denied |= not data[at] & 0x10  # in both the same bit
             told[at] |= 0x10
     return bytes(told) if denied and possible else None
+
+
+def webp_durations_ms(data: bytes) -> list[int]:
+    """How long each frame of an animation is shown; none for a still picture. Source: RFC 9649, 2.7.1.2 (ANMF)."""
+    return [int.from_bytes(data[at + 12 : at + 15], "little") for kind, at, _ in _riff_chunks(data) if kind == b"ANMF"]
 
 
 def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from demure import sandbox_child
-from demure.decode import MIB, DecodeLimits, Media
+from demure.decode import MIB, MOST_PICTURES, DecodeLimits, Media
 from demure.errors import DemureError, ImageError, Overloaded, SourceError, Undecodable, by_code
 from demure.formats import Format
 from demure.inputs import Inputs, Recipe, Row
@@ -210,7 +210,7 @@ class _Child:
 
     def _receive_inputs(self, header: dict[str, Any], recipe: Recipe, end: float) -> Inputs:
         media = _media_from_wire(header["media"], recipe.limits)
-        if not 1 <= len(header["rows"]) <= 2 * recipe.limits.max_sampled_frames:
+        if not 1 <= len(header["rows"]) <= MOST_PICTURES * recipe.limits.max_sampled_frames:
             raise ValueError(f"{len(header['rows'])} rows")
         return Inputs(media, tuple(self._receive_row(row, recipe, media, end) for row in header["rows"]))
 
