@@ -59,7 +59,8 @@ def answered(client: httpx.Client, request: bytes) -> bytes:
 
 
 def serves(client: httpx.Client) -> bool:
-    answer = client.post("/v1/moderate", content=SAFE, headers={"content-type": "image/png"})
+    """Over a connection of its own: one that was kept may be ended as idle just when it is used."""
+    answer = httpx.post(f"{client.base_url}/v1/moderate", content=SAFE, headers={"content-type": "image/png"})
     return answer.json()["items"][0]["decision"] == "safe"
 
 
