@@ -144,22 +144,64 @@ def at_work(workers: Workers, calls: int) -> Iterator[None]:
 def test_a_burst_may_queue():
     workers = Workers(threads=1, max_waiting=20)
     with at_work(workers, 5), workers.admit(10):
-        workers.check_strain()
+        workers._check_strain()
     workers.close()
 
 
-def test_a_queue_that_stands_lets_in_no_more_than_are_begun_next():
+def test_a_queue_that_stands_lets_in_no_more_than_keep_the_threads_at_work():
     clock = Clock()
     workers = Workers(threads=1, max_waiting=20, clock=clock)
     with at_work(workers, 2):
         clock.now += STANDING_S + 0.1
-        for refused in (workers.admit().__enter__, workers.check_strain):
-            with pytest.raises(Overloaded, match="without a break"):
-                refused()
+        with pytest.raises(Overloaded, match="without a break"), workers.admit():
+            pass
         assert workers.admitted == 0
-    with at_work(workers, 1), workers.admit():  # one works, nobody waits: the next is begun soon
-        pass
+    with at_work(workers, 1), workers.admit(), pytest.raises(Overloaded), workers.admit(), workers.admit():
+        pass  # one that comes while another works is enough, for its coming takes no time
     workers.close()
+
+
+@pytest.mark.parametrize(("fetch_s", "let_in"), [(0.0, 2), (0.025, 4), (100.0, 9)])
+def test_while_there_is_strain_as_many_are_fetched_as_keep_the_threads_at_work(fetch_s: float, let_in: int):
+    """Work takes 10 ms: while one is worked on, three others may be on their way that take 25; eight at most."""
+    clock = Clock()
+    workers = Workers(threads=1, max_waiting=50, clock=clock)
+
+    def work() -> None:
+        clock.now += 0.01
+
+    strain(workers, clock)
+    for _ in range(100):
+        asyncio.run(workers.run(work))
+        workers.note_fetch(fetch_s)
+    with contextlib.ExitStack() as places:
+        for _ in range(let_in):
+            places.enter_context(workers.admit())
+        with pytest.raises(Overloaded):
+            places.enter_context(workers.admit())
+    workers.close()
+
+
+def test_strain_ends_when_the_queue_has_been_short_though_some_were_refused():
+    """Whoever is refused because enough are on their way says nothing of the queue."""
+    clock = Clock()
+    workers = Workers(threads=1, max_waiting=20, clock=clock)
+    strain(workers, clock)
+    with workers.admit(), workers.admit():
+        clock.now += CALM_S - 0.1
+        with pytest.raises(Overloaded), workers.admit():
+            pass
+        clock.now += 0.2
+        with workers.admit():
+            pass
+    workers.close()
+
+
+def strain(workers: Workers, clock: Clock) -> None:
+    with at_work(workers, 2):
+        clock.now += STANDING_S + 0.1
+        with pytest.raises(Overloaded):
+            workers._check_strain()
 
 
 def test_strain_lasts_until_nobody_was_refused_for_a_while():
@@ -169,18 +211,18 @@ def test_strain_lasts_until_nobody_was_refused_for_a_while():
     with at_work(workers, 2):
         clock.now += STANDING_S + 0.1
         with pytest.raises(Overloaded):
-            workers.check_strain()
+            workers._check_strain()
     with at_work(workers, 2):
         clock.now += CALM_S - 0.1
         with pytest.raises(Overloaded):
-            workers.check_strain()
+            workers._check_strain()
     with at_work(workers, 2):
         clock.now += CALM_S - 0.1
         with pytest.raises(Overloaded):
-            workers.check_strain()
+            workers._check_strain()
     clock.now += CALM_S + 0.1
     with at_work(workers, 2):
-        workers.check_strain()
+        workers._check_strain()
     workers.close()
 
 

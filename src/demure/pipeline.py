@@ -214,9 +214,12 @@ class _Clock:
         self._start = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
-    def lap(self, stage: str) -> None:
+    def lap(self, stage: str) -> float:
+        """Seconds since the last."""
         now = time.perf_counter()
-        self._laps[stage], self._last = round((now - self._last) * 1000, 2), now
+        took_s, self._last = now - self._last, now
+        self._laps[stage] = round(took_s * 1000, 2)
+        return took_s
 
     def laps_ms(self) -> dict[str, float]:
         return {**self._laps, "total": round((time.perf_counter() - self._start) * 1000, 2)}
@@ -262,20 +265,16 @@ class Checker:
         id: str | None,
         deadline: Deadline,
         on_bytes: Callable[[int], None],
-        alone: bool,
     ) -> Screening:
         """As Screener.screen; what goes wrong with the URL, or with the time, is an answer too.
 
-        `on_bytes` is told how many bytes are fetched, as they come, and may refuse more by raising Overloaded. An image that is
-        `alone` in its request is refused if others began to queue while it was fetched; of a batch none is left out.
+        `on_bytes` is told how many bytes are fetched, as they come, and may refuse more by raising Overloaded.
         """
         clock = _Clock()
         try:
             if isinstance(source, Url):
                 data = await within(deadline, self._fetcher.fetch(source.text, on_bytes))
-                clock.lap("fetch")
-                if alone:
-                    self._workers.check_strain()
+                self._workers.note_fetch(clock.lap("fetch"))
             else:
                 data = source
             # When the time is up, the stage that is under way ends, and the next does not begin.

@@ -1,13 +1,14 @@
 """A bounded queue onto threads: what does not fit is refused at once, what nobody waits for any more is not begun.
 
 A burst may queue. A queue that stands is another thing: each who joins it waits for nothing but its length. Once images have
-waited without a break for STANDING_S, no more are let in than will be begun next, until no request was refused for CALM_S.
+waited without a break for STANDING_S, no more are let in than keep the threads at work, until none had to be refused for CALM_S.
 After B. Maurer, "Fail at Scale" (ACM Queue 13:8, 2015), which takes it from CoDel (RFC 8289).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 STANDING_S = 1.0
 CALM_S = 5.0
+_LEAST_S = 0.001
+_MOST_FETCHED = 8  # a thread, while there is strain
 
 
 class Workers:
@@ -39,6 +42,7 @@ class Workers:
         self._running = 0  # calls in a thread, or waiting for one
         self._queued_since = 0.0
         self._strained_until = 0.0
+        self._fetch_s = self._work_s = _LEAST_S
         self._on_change = on_change
         self._clock = clock
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="demure")
@@ -46,7 +50,7 @@ class Workers:
     @contextmanager
     def admit(self, images: int = 1) -> Iterator[Places]:
         """Hold places for so many images, from before their bytes are read until they are answered. Raises Overloaded."""
-        self.check_strain()
+        self._check_strain()
         places = Places(self)
         places.grow(images)
         try:
@@ -63,16 +67,25 @@ class Workers:
         """Images that wait for a thread."""
         return max(0, self._running - self.threads)
 
-    def check_strain(self) -> None:
-        """Raises Overloaded if images have been waiting without a break, and as many wait as there are threads."""
-        now = self._clock()
-        if self.queued and now - self._queued_since > STANDING_S:
+    def note_fetch(self, seconds: float) -> None:
+        """How long an image took to come. The quickest of late counts: the others waited for us as well."""
+        self._fetch_s = min(max(seconds, _LEAST_S), 1.1 * self._fetch_s)
+
+    def _check_strain(self) -> None:
+        now, full = self._clock(), self.queued >= self.threads
+        if full and now - self._queued_since > STANDING_S:
             self._strained_until = now + CALM_S
-        if now < self._strained_until and self.queued >= self.threads:
-            self._strained_until = now + CALM_S
+        if now < self._strained_until and (full or self.admitted >= self._enough):
+            if full:
+                self._strained_until = now + CALM_S
             raise Overloaded(
                 f"images have been waiting for more than {STANDING_S:g} s without a break; try again later"
             )
+
+    @property
+    def _enough(self) -> int:
+        """Images that keep all threads at work while the next are fetched."""
+        return math.ceil(self.threads * (1 + min(_MOST_FETCHED, self._fetch_s / self._work_s)))
 
     async def run(self, function: Callable[[], T]) -> T:
         """Call it in a thread. If the caller is cancelled while the call still waits for a thread, it is never made."""
@@ -81,7 +94,11 @@ class Workers:
         del function
 
         def call() -> T:
-            return held.pop()()
+            started = self._clock()
+            try:
+                return held.pop()()
+            finally:
+                self._work_s = max(_LEAST_S, 0.9 * self._work_s + 0.1 * (self._clock() - started))
 
         if not self.queued:
             self._queued_since = self._clock()

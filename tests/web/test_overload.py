@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 import threading
 import time
-from pathlib import Path
 
 import httpx
-import pytest
 from pictures import encode, plain
 from service import ImageServer, answer_to_head, wait_until_nobody_is_admitted
-
-from demure.classifier import Classifiers
-from demure.deadline import Deadline
-from demure.models import Registry
-from demure.pipeline import Checker, Screener, Screening, Url
-from demure.policy import Policy
-from demure.workers import STANDING_S, Workers
 
 SAFE = encode(plain([0, 255, 0]), "PNG")
 
@@ -82,40 +72,3 @@ def test_fetched_bytes_are_held_by_requests_too(quick, images):
         answer = client.post("/predict", params={"url": large})
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
         assert client.post("/predict", params={"url": small}).status_code == 200  # all was given back
-
-
-class Found:
-    """A fetcher that finds every image at once."""
-
-    async def fetch(self, _url: str, _on_bytes: object) -> bytes:
-        return SAFE
-
-
-@pytest.mark.parametrize(("alone", "code"), [(True, "overloaded"), (False, None)])
-def test_an_image_that_was_fetched_meanwhile_is_refused_if_alone_and_served_if_of_a_batch(
-    models_dir: Path, alone: bool, code: str | None
-):
-    """More than a second has passed, and one image has waited all the while."""
-    now = [1000.0]
-    workers = Workers(threads=1, max_waiting=20, clock=lambda: now[0])
-    screener = Screener(
-        Policy("all", "", {}, (), (), frozenset()), model="colour", classifiers=Classifiers(Registry(models_dir))
-    )
-    release = threading.Event()
-
-    async def check() -> Screening:
-        at_work = [asyncio.create_task(workers.run(release.wait)) for _ in range(2)]
-        await asyncio.sleep(0.05)
-        now[0] += STANDING_S + 0.1
-        checker = Checker(Found(), workers)  # type: ignore[arg-type]
-        checking = asyncio.create_task(
-            checker.check(Url("http://e.org/"), screener, id=None, deadline=Deadline(10), on_bytes=len, alone=alone)
-        )
-        await asyncio.sleep(0.05)
-        release.set()
-        await asyncio.gather(*at_work)
-        return await checking
-
-    error = asyncio.run(check()).error
-    assert (error and error.code) == code
-    workers.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -63,28 +63,25 @@ class Engine:
         self.metrics.capacity.set(self.workers.capacity)
         self.loaded = True
 
-    async def judge(self, request: Request, jobs: Sequence[Job]) -> list[Screening]:
+    async def judge(self, request: Request, jobs: Iterable[Job]) -> list[Screening]:
         """Side by side, in their order. Raises ClientGone."""
-        alone = len(jobs) == 1
-        screenings = await while_connected(request, _all(self._check(request, job, alone=alone) for job in jobs))
+        screenings = await while_connected(request, _all(self._check(request, job) for job in jobs))
         for screening in screenings:
             self.metrics.observe_decision(screening)
             self.metrics.observe_work(screening)
         return screenings
 
-    async def _check(self, request: Request, job: Job, *, alone: bool) -> Screening:
+    async def _check(self, request: Request, job: Job) -> Screening:
         if isinstance(job.source, DemureError):
             return job.screener.failed(job.source, id=job.id)
         deadline, share = request.state.deadline, request.state.share
-        return await self.checker.check(
-            job.source, job.screener, id=job.id, deadline=deadline, on_bytes=share.take, alone=alone
-        )
+        return await self.checker.check(job.source, job.screener, id=job.id, deadline=deadline, on_bytes=share.take)
 
     async def predict(self, request: Request, model: str, url: str) -> Mapping[str, float]:
         """One model's scores. Raises UnknownModel, and what goes wrong with the URL or the image."""
         job = Job(Url(url), self._scorer(model))
         request.state.log.update(host=host_of(url), model=model)
-        screening = await while_connected(request, self._check(request, job, alone=True))
+        screening = await while_connected(request, self._check(request, job))
         self.metrics.observe_work(screening)
         if screening.error is not None:
             raise screening.error

@@ -105,6 +105,11 @@ def problem(error: DemureError, request_id: str) -> dict[str, Any]:
     }
 
 
+def _has_body(scope: Scope) -> bool:
+    told = dict(scope["headers"])
+    return b"transfer-encoding" in told or told.get(b"content-length", b"0") != b"0"
+
+
 async def send_problem(error: DemureError, scope: Scope, send: Send) -> None:
     """Answer a request with an error, whatever of its body has not been read."""
     body = json.dumps(problem(error, scope["state"]["request_id"])).encode()
@@ -119,7 +124,7 @@ async def send_problem(error: DemureError, scope: Scope, send: Send) -> None:
         headers.append((b"allow", error.allow.encode()))
     if error.code == "key_required":
         headers.append((b"www-authenticate", b"Bearer"))
-    if error.code in ("too_large", "overloaded"):
+    if error.code in ("too_large", "overloaded") and _has_body(scope):
         headers.append((b"connection", b"close"))  # or the server would read the rest to reach the next request
     scope["state"]["log"]["code"] = error.code
     await send({"type": "http.response.start", "status": status_of(error), "headers": headers})
