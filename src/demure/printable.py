@@ -10,4 +10,6 @@ codecs.lookup("unicode_escape")
 
 def printable(text: str) -> str:
     """The text with everything that is not printable written as an escape."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

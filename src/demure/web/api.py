@@ -13,7 +13,7 @@ from demure.fetch import host_of
 from demure.pipeline import Screening, Url, within
 from demure.policy import Outcome
 from demure.telemetry import METRICS_TYPE
-from demure.web.depends import ADMITTED, EngineOf
+from demure.web.depends import admitted, engine_of
 from demure.web.engine import Job
 from demure.web.openapi import MODERATE_BODY, problems
 from demure.web.schemas import Health, ModelFacts, ModerateAnswer, PolicyFacts, Readiness
@@ -24,37 +24,38 @@ router = APIRouter()
 
 @router.post(
     "/v1/moderate",
-    dependencies=[ADMITTED],
     response_model=ModerateAnswer,
     responses=problems("moderate"),
     openapi_extra=MODERATE_BODY,
     tags=["moderate"],
 )
-async def moderate(request: Request, engine: EngineOf) -> Response:
+async def moderate(request: Request) -> Response:
     """Judge one image or several: JSON with URLs or base64, a form with files, or the bytes of one image.
 
     An image that cannot be judged is answered `unknown` with its own `error`, and fails no other.
     """
-    submission = await within(request.state.deadline, read_submission(request, engine))
-    jobs = submission.jobs(engine)
-    request.state.places.grow(len(jobs) - 1)  # one is held since before the body was read
-    screenings = await engine.judge(request, jobs)
-    request.state.log.update(log_fields(jobs, screenings))
-    policy = engine.screener(submission.policy, submission.context).policy
-    return JSONResponse(
-        {
-            "id": secrets.token_hex(12),
-            "model": engine.settings.model,
-            "policy": policy.name,
-            "policy_version": policy.version,
-            "items": [screening.as_dict() for screening in screenings],
-        }
-    )
+    with admitted(request) as engine:
+        submission = await within(request.state.deadline, read_submission(request, engine))
+        jobs = submission.jobs(engine)
+        request.state.places.grow(len(jobs) - 1)  # one is held since before the body was read
+        screenings = await engine.judge(request, jobs)
+        request.state.log.update(log_fields(jobs, screenings))
+        policy = engine.screener(submission.policy, submission.context).policy
+        return JSONResponse(
+            {
+                "id": secrets.token_hex(12),
+                "model": engine.settings.model,
+                "policy": policy.name,
+                "policy_version": policy.version,
+                "items": [screening.as_dict() for screening in screenings],
+            }
+        )
 
 
 @router.get("/v1/models", tags=["moderate"], responses=problems("any"))
-async def list_models(engine: EngineOf) -> list[ModelFacts]:
+async def list_models(request: Request) -> list[ModelFacts]:
     """The models that can be asked."""
+    engine = engine_of(request)
     return [
         ModelFacts(
             name=spec.name,
@@ -70,8 +71,9 @@ async def list_models(engine: EngineOf) -> list[ModelFacts]:
 
 
 @router.get("/v1/policies", tags=["moderate"], responses=problems("any"))
-async def list_policies(engine: EngineOf) -> list[PolicyFacts]:
+async def list_policies(request: Request) -> list[PolicyFacts]:
     """The policies that can be named, with their rules in words."""
+    engine = engine_of(request)
     return [
         PolicyFacts(
             name=name,
@@ -93,8 +95,9 @@ async def livez() -> Health:
 
 
 @router.get("/readyz", tags=["operate"], responses={503: {"model": Readiness, "description": "Not ready yet."}})
-async def readyz(engine: EngineOf, response: Response) -> Readiness:
+async def readyz(request: Request, response: Response) -> Readiness:
     """Whether an image would be judged now: weights loaded, a decoder alive."""
+    engine = engine_of(request)
     weights, sandbox = engine.loaded, engine.sandbox.ready
     if not (weights and sandbox):
         response.status_code = 503
@@ -102,9 +105,9 @@ async def readyz(engine: EngineOf, response: Response) -> Readiness:
 
 
 @router.get("/metrics", tags=["operate"], response_class=Response, responses=problems("any"))
-async def metrics(engine: EngineOf) -> Response:
+async def metrics(request: Request) -> Response:
     """Prometheus text format, of all workers together."""
-    return Response(engine.metrics.render(), media_type=METRICS_TYPE)
+    return Response(engine_of(request).metrics.render(), media_type=METRICS_TYPE)
 
 
 def log_fields(jobs: list[Job], screenings: list[Screening]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from limits import RateLimitItem
@@ -136,6 +137,7 @@ def is_local(scope: Scope) -> bool:
     return all(end is not None and is_loopback(end[0]) for end in ends)
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(address: str) -> bool:
     try:
         return ip_address(address).is_loopback

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from demure.web.depends import ADMITTED, EngineOf
+from demure.web.depends import admitted
 from demure.web.openapi import problems
 from demure.web.schemas import FiveScores, Health
 
@@ -27,13 +27,15 @@ async def health() -> Health:
     return Health()
 
 
-@router.post("/predict", dependencies=[ADMITTED], response_model=FiveScores, responses=problems("image"))
-async def predict(request: Request, url: UrlQuery, engine: EngineOf) -> dict[str, float]:
+@router.post("/predict", response_model=FiveScores, responses=problems("image"))
+async def predict(request: Request, url: UrlQuery) -> dict[str, float]:
     """Five scores of the default model for the image at a URL; of an animated one, those of the frame with the most risk."""
-    return dict(await engine.predict(request, engine.settings.model, url))
+    with admitted(request) as engine:
+        return dict(await engine.predict(request, engine.settings.model, url))
 
 
-@router.post("/models/{name}/predict", dependencies=[ADMITTED], responses=problems("image", "unknown_model"))
-async def predict_with_model(request: Request, name: str, url: UrlQuery, engine: EngineOf) -> dict[str, float]:
+@router.post("/models/{name}/predict", responses=problems("image", "unknown_model"))
+async def predict_with_model(request: Request, name: str, url: UrlQuery) -> dict[str, float]:
     """The same by another model: five scores, or a witness's one under its own name."""
-    return dict(await engine.predict(request, name, url))
+    with admitted(request) as engine:
+        return dict(await engine.predict(request, name, url))
