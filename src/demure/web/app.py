@@ -16,8 +16,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from demure import __version__
+from demure.allocator import give_back_large_blocks
 from demure.budget import Budget
 from demure.classifier import Classifiers
+from demure.decode import MIB
 from demure.errors import InvalidSetting
 from demure.fetch import Fetcher
 from demure.keys import KeyFile, Keyring
@@ -40,6 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the service from its settings, or from the environment's. Raises SetupError for what does not hold."""
     settings = settings or read_settings()
     configure_logging(settings.log_format)
+    give_back_large_blocks(MIB)
     metrics = Metrics()
     keyring = Keyring(settings.api_keys, KeyFile(settings.key_file))
     keyring.keys()  # a file that does not hold is found now and not by the first request

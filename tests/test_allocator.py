@@ -1,0 +1,36 @@
+"""What a process keeps of blocks that it has freed, in a process of its own: the allocator cannot be set back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# A large block is freed, which teaches glibc its size; then blocks of 2 MiB with small ones between them, and the large are freed.
+PROGRAM = """
+import sys
+from demure.allocator import give_back_large_blocks
+if sys.argv[1] == "set":
+    give_back_large_blocks(1024 * 1024)
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+large = bytearray(b"x" * 33_000_000)
+del large
+before = held()
+blocks = [(bytearray(b"x" * 2_097_152), bytearray(b"x" * 700)) for _ in range(50)]
+small = [pair[1] for pair in blocks]
+del blocks
+print(held() - before)
+"""
+
+
+def kept_bytes(setting: str) -> int:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, setting], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and glibc is Linux's")
+def test_large_blocks_are_given_back_that_would_be_kept():
+    assert kept_bytes("set") < 10_000_000
+    assert kept_bytes("leave") > 50_000_000  # 100 MB were held: without this the test could pass for nothing
