@@ -1,7 +1,7 @@
 """Gives large blocks back to the system when they are freed. What is in them is nobody's business here.
 
-glibc takes freed blocks for a sign that more of their size will come, and keeps them in its heap from then on: a process that once
-held a few large images stays large, and no two runs are alike. A fixed threshold turns that off (mallopt(3), NOTES).
+glibc takes freed blocks for a sign that more of their size will come, and keeps them in its heap from then on: a process that
+once held a few large images stays large. A fixed threshold turns that off (mallopt(3), NOTES).
 """
 
 from __future__ import annotations
