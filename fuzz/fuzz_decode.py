@@ -14,7 +14,7 @@ from harness import check, fuzz
 from images import keep_signature, seeds
 
 with atheris.instrument_imports(include=["demure", "PIL", "pi_heif"]):
-    from demure.decode import DecodeLimits, Frame, decode, sample_indices
+    from demure.decode import MOST_PICTURES, DecodeLimits, Frame, decode
     from demure.errors import ImageError, SourceError
     from demure.formats import Format
     from demure.inputs import Inputs, Recipe, prepare
@@ -42,7 +42,9 @@ def target(data: bytes) -> None:
         error.message.encode()
         return
     check(isinstance(decoding.type, Format) and 1 <= decoding.frames_in_file <= LIMITS.max_frames, decoding)
-    check([f.index for f in frames] == sample_indices(decoding.frames_in_file, LIMITS.max_sampled_frames))
+    indices = [frame.index for frame in frames]
+    check(indices == sorted({*indices}) and indices[0] == 0 and indices[-1] < decoding.frames_in_file, indices)
+    check(len(indices) == min(decoding.frames_in_file, LIMITS.max_sampled_frames), indices)
     check(sum(frame.width * frame.height for frame in frames) <= LIMITS.max_total_pixels)
     for frame in frames:
         check_frame(frame, decoding.type, recipe.at_least)
@@ -52,7 +54,7 @@ def target(data: bytes) -> None:
 
 def check_frame(frame: Frame, kind: Format, at_least: tuple[int, int] | None) -> None:
     check(0 < frame.width * frame.height <= LIMITS.max_pixels, frame)
-    check(len(frame.pictures) in (1, 2), frame)
+    check(1 <= len(frame.pictures) <= MOST_PICTURES, frame)
     whole = (frame.width, frame.height)
     for picture in frame.pictures:
         check(picture.mode == "RGB", picture)

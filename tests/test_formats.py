@@ -10,7 +10,16 @@ from hostile_images import tiff
 from pictures import animation, encode, gradient, noise
 
 from demure.errors import EmptyBody, NotAnImage, Undecodable, UnsupportedFormat
-from demure.formats import Format, check_heic_items, check_png, count_jpeg_scans, orientation, sniff, walk_gif
+from demure.formats import (
+    Format,
+    check_bmp,
+    check_heic_items,
+    check_png,
+    count_jpeg_scans,
+    orientation,
+    sniff,
+    walk_gif,
+)
 
 SMALL = gradient(20, 10)
 ISO = struct.pack(">I4s4sI", 24, b"ftyp", b"mif1", 0)
@@ -239,3 +248,17 @@ def test_the_items_of_a_heic_are_named_in_utf_8(version: int):
     check_heic_items(b"before" + infe(version, "Müller".encode()) + infe(version, b"") + b"\xff behind")
     with pytest.raises(Undecodable, match="is not text"):
         check_heic_items(infe(version, b"good") + infe(version, "Müller".encode("latin-1")))
+
+
+@pytest.mark.parametrize(
+    ("bits", "told", "fits"), [(8, 256, True), (8, 257, False), (4, 17, False), (1, 2, True), (24, 9, True)]
+)
+def test_a_bmp_has_no_more_colours_than_its_bits_can_name(bits: int, told: int, fits: bool):
+    """BITMAPINFOHEADER: biBitCount at 28, biClrUsed at 46 of the file. More are no reason to read less."""
+    header = struct.pack("<IiiHHIIiiII", 40, 1, 1, 1, bits, 0, 0, 0, 0, told, 0)
+    data = b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + 4 * told) + header + bytes(4 * told + 4)
+    if fits:
+        assert check_bmp(data) == (told if bits <= 8 else 0)
+    else:
+        with pytest.raises(Undecodable, match="does not fit"):
+            check_bmp(data)

@@ -281,7 +281,7 @@ def check_bmp(data: bytes) -> int:
     alpha = int.from_bytes(data[66:70], "little") if header >= 56 and header != 64 else 0
     no_masks = compression == 3 and not any(data[54:66])
     # Two colours in more than a bit: Pillow takes black and white for single bits.
-    if (colours == 2 and bits > 1) or data_at < 14 + header + entry * colours + masks:
+    if (colours == 2 and bits > 1) or colours > 1 << bits or data_at < 14 + header + entry * colours + masks:
         raise Undecodable("the BMP has a colour table that does not fit its pixels; save it anew")
     if no_masks or (header == 64 and compression) or (bits == 32 and not compression and alpha):
         raise Undecodable("the BMP does not tell its channels in one way; save it anew")
