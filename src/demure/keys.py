@@ -90,10 +90,14 @@ class KeyFile:
 
     def keys(self) -> tuple[Key, ...]:
         """Raises InvalidSetting if the file does not hold."""
+        return self.read() or ()
+
+    def read(self) -> tuple[Key, ...] | None:
+        """As keys(), but None where there is no file."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
-            return ()
+            return None
         except OSError as error:
             raise InvalidSetting(f"{self.path}: cannot be read ({error.strerror})") from error
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
@@ -104,10 +108,6 @@ class KeyFile:
                 raise InvalidSetting(f"{self.path}: cannot be read ({error})") from error
             self._keys, self._stamp = parse_keys(text, str(self.path)), stamp
         return self._keys
-
-    @property
-    def exists(self) -> bool:
-        return self.path.exists()
 
     def add(self, key: Key) -> None:
         """Raises InvalidSetting if the name is taken."""
@@ -148,11 +148,11 @@ class Keyring:
         self._fixed = tuple(fixed)
         self._file = file
 
-    def keys(self) -> tuple[Key, ...]:
-        """Raises InvalidSetting if the file does not hold."""
-        return (*self._fixed, *self._file.keys())
+    def keys(self) -> tuple[Key, ...] | None:
+        """None where none was ever configured: then none is asked for.
 
-    @property
-    def configured(self) -> bool:
-        """Whether keys are asked for. A file whose last key was revoked still says so: revoking must not open the door."""
-        return bool(self._fixed) or self._file.exists
+        A file whose last key was revoked is still a file: revoking must not open the door. Raises InvalidSetting if it does
+        not hold.
+        """
+        kept = self._file.read()
+        return None if kept is None and not self._fixed else (*self._fixed, *(kept or ()))

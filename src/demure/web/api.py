@@ -13,7 +13,7 @@ from demure.fetch import host_of
 from demure.pipeline import Screening, Url, within
 from demure.policy import Outcome
 from demure.telemetry import METRICS_TYPE
-from demure.web.depends import admitted, engine_of
+from demure.web.admission import admitted, engine_of
 from demure.web.engine import Job
 from demure.web.openapi import MODERATE_BODY, problems
 from demure.web.schemas import Health, ModelFacts, ModerateAnswer, PolicyFacts, Readiness

@@ -77,8 +77,8 @@ class Gate:
         needed = needed_scope(scope["path"])
         secret = _bearer(scope)
         if secret is not None:
-            return self._known(secret, keys, needed)
-        if needed is not KeyScope.CLASSIFY or self._keyring.configured:
+            return self._known(secret, keys or (), needed)
+        if needed is not KeyScope.CLASSIFY or keys is not None:
             raise KeyRequired("send a key as Authorization: Bearer …; the operator makes one with `demure keys create`")
         if not self._access.public_without_keys:
             self._check_local(scope, host)

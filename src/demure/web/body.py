@@ -42,9 +42,7 @@ class BodyLimits:
                 async with asyncio.timeout(self._idle_s):
                     message = await receive()
             except TimeoutError:
-                raise TimedOut(
-                    f"no byte of the body came for {self._idle_s:g} s (client_timeout_s); send it without pauses"
-                ) from None
+                raise self._too_slow() from None
             complete = message["type"] != "http.request" or not message.get("more_body", False)
             size = len(message.get("body", b""))
             read += size

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from demure.web.depends import admitted
+from demure.web.admission import admitted
 from demure.web.openapi import problems
 from demure.web.schemas import FiveScores, Health
 

@@ -20,12 +20,8 @@ GRACE_S = 30  # for what is in flight when we are told to stop
 def serve(settings: Settings, host: str, port: int) -> None:
     """Run until SIGINT or SIGTERM. Raises SetupError before anything listens."""
     app = create_app(settings)
-    if (
-        not is_loopback(host)
-        and not settings.api_keys
-        and not KeyFile(settings.key_file).exists
-        and not settings.public
-    ):
+    any_key = bool(settings.api_keys) or KeyFile(settings.key_file).read() is not None
+    if not (is_loopback(host) or any_key or settings.public):
         structlog.get_logger().warning("no key is configured: others than this machine are answered 401", host=host)
     # uvicorn ends in good order and then raises the signal again; to have been told to stop is no failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
