@@ -9,14 +9,13 @@ from images import keep_signature, seeds
 with atheris.instrument_imports(include=["demure"]):
     from demure.animation import Part, gif_parts, png_parts
     from demure.errors import ImageError, SourceError
-    from demure.formats import (
-        Format,
+    from demure.formats import Format, sniff
+    from demure.structure import (
         check_avif,
         check_bmp,
         check_png,
         count_jpeg_scans,
         png_chunks,
-        sniff,
         walk_gif,
         with_alpha_told,
     )

@@ -25,7 +25,7 @@ from demure.errors import (
     Overloaded,
     UnsupportedFormat,
 )
-from demure.formats import count_jpeg_scans, sniff, walk_gif
+from demure.formats import sniff
 from demure.inputs import Recipe
 from demure.keys import Key, Scope, find_key, parse_key, parse_keys
 from demure.policy import Outcome, decide, find_policy, parse_policy, sort_score
@@ -33,6 +33,7 @@ from demure.preprocess import Crop, Fidelity, Jpeg, Resize
 from demure.sandbox_child import recipe_from_wire, recipe_to_wire
 from demure.scores import Category
 from demure.settings import PREFIX, Settings, read_settings
+from demure.structure import count_jpeg_scans, walk_gif
 from demure.web.submission import Submission, read_submission
 
 # --- Policy -----------------------------------------------------------------------------------------------------------

@@ -208,10 +208,7 @@ def test_strain_lasts_until_nobody_was_refused_for_a_while():
     """A queue that is kept short runs empty now and then: that alone does not end an overload."""
     clock = Clock()
     workers = Workers(threads=1, max_waiting=20, clock=clock)
-    with at_work(workers, 2):
-        clock.now += STANDING_S + 0.1
-        with pytest.raises(Overloaded):
-            workers._check_strain()
+    strain(workers, clock)
     with at_work(workers, 2):
         clock.now += CALM_S - 0.1
         with pytest.raises(Overloaded):

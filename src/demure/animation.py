@@ -16,7 +16,7 @@ from functools import partial
 from PIL import Image
 
 from demure.errors import Undecodable
-from demure.formats import GifFrame, png_chunks
+from demure.structure import GifFrame, png_chunks
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 

@@ -17,7 +17,7 @@ from itertools import product
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from demure.errors import Undecodable
-from demure.formats import png_chunks
+from demure.structure import png_chunks
 
 # Those of presses are the largest in use, at 3 MB. Browsers would apply a larger one too, so it is no way to be ignored.
 MAX_PROFILE_BYTES = 4 * 1024 * 1024

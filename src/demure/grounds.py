@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from PIL import Image
 
 MOST_GROUNDS = 3
@@ -10,18 +12,22 @@ _HIDDEN_BELOW = 128  # alpha, of 255: more of the ground is seen than of the pic
 _MANY_HIDDEN = 0.1  # of all pixels; the soft edge of a logo is less
 
 
-def flatten(image: Image.Image) -> tuple[Image.Image, ...]:
-    """The picture as RGB: itself, or on white and on black where something shows through.
+def flatten(image: Image.Image) -> Iterator[Image.Image]:
+    """The picture as RGB, one at a time: itself, or on white and on black where something shows through.
 
     Without its alpha as well, if there is a picture in what is hidden: programs that make thumbnails may drop it.
     """
     if not image.has_transparency_data:
-        return (image if image.mode == "RGB" else eight_bits(image).convert("RGB"),)
+        yield image if image.mode == "RGB" else eight_bits(image).convert("RGB")
+        return
     with_alpha = image if image.mode == "RGBA" else image.convert("RGBA")
     if with_alpha.getchannel("A").getextrema()[0] == 255:
-        return (with_alpha.convert("RGB"),)
-    grounds = _on_ground(with_alpha, "white"), _on_ground(with_alpha, "black")
-    return (*grounds, with_alpha.convert("RGB")) if _hides_a_picture(with_alpha) else grounds
+        yield with_alpha.convert("RGB")
+        return
+    yield _on_ground(with_alpha, "white")
+    yield _on_ground(with_alpha, "black")
+    if _hides_a_picture(with_alpha):
+        yield with_alpha.convert("RGB")
 
 
 def eight_bits(image: Image.Image) -> Image.Image:

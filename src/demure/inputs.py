@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -80,13 +81,13 @@ def prepare_array(array: NDArray[np.uint8], recipe: Recipe) -> Inputs:
         raise TooManyPixels(
             f"the array is {width} x {height}; the limit is {recipe.limits.max_pixels:,} pixels (max_pixels)"
         )
-    frame = Frame(0, width, height, (Image.fromarray(array),))
+    frame = Frame(0, width, height, iter((Image.fromarray(array),)))
     return Inputs(Media(None, width, height, 1, 1), tuple(_rows(frame, recipe)))
 
 
 def _rows(frame: Frame, recipe: Recipe) -> list[Row]:
     # The reference programs see a transparent picture on white alone.
-    pictures = frame.pictures[:1] if recipe.fidelity is Fidelity.REFERENCE else frame.pictures
+    pictures = islice(frame.pictures, 1 if recipe.fidelity is Fidelity.REFERENCE else None)
     return [
         Row(frame.index, {name: run_pixel_steps(p, steps, recipe.fidelity) for name, steps in recipe.steps.items()})
         for p in pictures

@@ -6,8 +6,8 @@ from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from demure.errors import Undecodable, UnsupportedFormat
-from demure.formats import png_chunks
 from demure.grounds import SIXTEEN_BITS
+from demure.structure import png_chunks
 
 _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT, _TIFF_BITS, _TIFF_COLOUR_MAP = 262, 339, 258, 320
 
