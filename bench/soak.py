@@ -3,7 +3,7 @@
 
     make soak
 
-The hostile ones are those of tests/hostile_images.py and every tenth of its truncations. Four clients, half of the good pictures
+The hostile ones are those of tests/hostile/ and every tenth of its truncations. Four clients, half of the good pictures
 by URL. Exit 1 if a request has no answer or a 5xx other than 503, or if memory at the end is 5 % or more above the start. The
 start is when the first twentieth is done: pools, caches and the allocator have grown to their size then.
 """
@@ -31,7 +31,7 @@ from rich.progress import Progress
 from stages import processor
 
 sys.path.insert(0, str(ROOT / "tests"))
-from hostile_images import HOSTILE, truncations
+from hostile import HOSTILE, truncations
 
 CLIENTS = 4
 MAX_DRIFT = 0.05

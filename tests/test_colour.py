@@ -7,8 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
-from hostile_images import actl, chunk, fctl, fdat, icc, marker_at
-from hostile_images import png as gray_png
+from hostile.apng import actl, fctl, fdat
+from hostile.jpeg import icc, marker_at
+from hostile.png import chunk
+from hostile.png import png as gray_png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import encode, gradient, plain

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_images import HOSTILE, actl, chunk, control, fctl, fdat, filled, gif, gif_image, gif_lzw, gif_table
-from hostile_images import png as hostile_png
+from hostile import HOSTILE
+from hostile.apng import actl, fctl, fdat
+from hostile.gif import control, filled, gif, gif_image, gif_table
+from hostile.png import chunk
+from hostile.png import png as hostile_png
+from hostile.streams import gif_lzw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import animation, encode, gradient, noise

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_images import chunk
+from hostile.png import chunk
 from pictures import EXAMPLE, animation, encode, gradient
 from PIL import Image
 from profiles import GAMMA_2_2, GREEN_XYZ, RED_XYZ, lut_profile, matrix_profile

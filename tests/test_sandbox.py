@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from decoders import ATTEMPTS
-from hostile_images import chunk
+from hostile.png import chunk
 from pictures import EXAMPLE, animation, encode, gradient, noise
 from profiles import INVERTING, SWAPPED
 

@@ -5,8 +5,8 @@ import struct
 import zlib
 
 import pytest
-from hostile_images import HOSTILE as HOSTILE_FILES
-from hostile_images import tiff
+from hostile import HOSTILE as HOSTILE_FILES
+from hostile.directories import tiff
 from pictures import animation, encode, noise
 
 from demure.errors import Undecodable

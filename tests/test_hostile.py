@@ -1,4 +1,4 @@
-"""Every file of tests/hostile_images.py through the service, over HTTP; every truncation through a sandbox.
+"""Every file of tests/hostile through the service, over HTTP; every truncation through a sandbox.
 
 The service runs as a process of its own, so that what it and its decoders take can be read off /proc.
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hostile_images import FORMATS, HOSTILE, LIMITS, scan_bomb, small_files, truncations
+from hostile import FORMATS, HOSTILE, LIMITS, small_files, truncations
+from hostile.jpeg import scan_bomb
 from pictures import encode, gradient
 from processes import free_port, running, serve
 from tiny_models import FIVE, RULES, WITNESS, add_model, tiny_graph
