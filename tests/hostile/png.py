@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 import zlib
 
+from pictures import encode, noise
+from profiles import D50, SWAPPED, curve, matrix_profile, xyz
+from profiles import profile as profile_of
+
 from hostile.damage import PICTURE, flips, half, patched
 from hostile.directories import exif
 from hostile.ends import BAD, EITHER, LARGE, SHOWN, Rows
 from hostile.streams import zeros
-from pictures import encode, noise
-from profiles import D50, SWAPPED, curve, matrix_profile, xyz
-from profiles import profile as profile_of
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAY, RGB, INDEXED, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
