@@ -7,7 +7,7 @@ from profiles import INVERTING, SWAPPED
 
 from demure.decode import MOST_PICTURES, DecodeLimits, Media
 from demure.errors import NotAnImage, TooManyPixels, Undecodable
-from demure.inputs import OVERSAMPLING, Recipe, prepare, prepare_array
+from demure.inputs import Recipe, prepare, prepare_array
 from demure.preprocess import Crop, Fidelity, Resize
 
 PLAIN = (Resize(8, 8, antialias=False),)
@@ -25,9 +25,10 @@ def test_every_model_gets_its_own_pixels_of_one_decode():
     }
 
 
-def test_a_reduced_decode_keeps_four_times_the_largest_input():
-    assert OVERSAMPLING == 4
-    assert BOTH.at_least == (40, 48)
+def test_a_reduced_decode_keeps_four_times_the_largest_input_or_twice_that_of_a_step_that_takes_averages():
+    assert Recipe({"plain": PLAIN}).at_least == (32, 32)
+    assert Recipe({"cropped": CROPPED}).at_least == (20, 24)
+    assert BOTH.at_least == (32, 32)
 
 
 def test_reference_decodes_in_full():

@@ -30,7 +30,7 @@ from demure.inputs import Recipe
 from demure.keys import Key, Scope, find_key, parse_key, parse_keys
 from demure.policy import Outcome, decide, find_policy, parse_policy, sort_score
 from demure.preprocess import Crop, Fidelity, Jpeg, Resize
-from demure.sandbox_child import recipe_from_wire, recipe_to_wire
+from demure.sandbox_child import format_recipe, parse_recipe
 from demure.scores import Category
 from demure.settings import PREFIX, Settings, read_settings
 from demure.structure import count_jpeg_scans, walk_gif
@@ -237,7 +237,7 @@ STEPS = st.tuples(
 @given(st.dictionaries(st.text(min_size=1, max_size=8), STEPS, min_size=1, max_size=3), st.sampled_from(Fidelity))
 def test_a_recipe_reaches_the_decoder_as_it_was_sent(steps, fidelity):
     recipe = Recipe(steps, fidelity)
-    assert recipe_from_wire(json.loads(json.dumps(recipe_to_wire(recipe)))) == recipe
+    assert parse_recipe(format_recipe(recipe)) == recipe
 
 
 ENGINE = SimpleNamespace(settings=Settings(max_items=4, max_image_bytes=200))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from demure.errors import Overloaded
-from demure.workers import CALM_S, STANDING_S, Workers
+from demure.workers import CALM_S, Workers
 
 
 def test_what_does_not_fit_is_refused_and_a_place_is_given_back():
@@ -141,23 +141,35 @@ def at_work(workers: Workers, calls: int) -> Iterator[None]:
         thread.join()
 
 
-def test_a_burst_may_queue():
-    workers = Workers(threads=1, max_waiting=20)
-    with at_work(workers, 5), workers.admit(10):
-        workers._check_strain()
+def test_a_queue_that_has_places_left_lets_in_however_long_it_stands():
+    clock = Clock()
+    workers = Workers(threads=1, max_waiting=20, clock=clock)
+    with at_work(workers, 5):
+        clock.now += 60
+        with workers.admit(10):
+            pass
     workers.close()
 
 
-def test_a_queue_that_stands_lets_in_no_more_than_keep_the_threads_at_work():
+def test_once_the_places_ran_out_no_more_are_let_in_than_keep_the_threads_at_work():
     clock = Clock()
-    workers = Workers(threads=1, max_waiting=20, clock=clock)
-    with at_work(workers, 2):
-        clock.now += STANDING_S + 0.1
-        with pytest.raises(Overloaded, match="without a break"), workers.admit():
-            pass
-        assert workers.admitted == 0
+    workers = Workers(threads=1, max_waiting=3, clock=clock)
+    strain(workers, clock)
+    with at_work(workers, 2), pytest.raises(Overloaded, match="few are let in"), workers.admit():
+        pass
+    assert workers.admitted == 0
     with at_work(workers, 1), workers.admit(), pytest.raises(Overloaded), workers.admit(), workers.admit():
         pass  # one that comes while another works is enough, for its coming takes no time
+    workers.close()
+
+
+def test_places_that_slow_hosts_take_are_no_strain():
+    """All places are held, and the thread is idle."""
+    workers = Workers(threads=1, max_waiting=3)
+    with workers.admit(4), pytest.raises(Overloaded, match="max_waiting"), workers.admit():
+        pass
+    with workers.admit(), workers.admit(), workers.admit():
+        pass
     workers.close()
 
 
@@ -198,10 +210,10 @@ def test_strain_ends_when_the_queue_has_been_short_though_some_were_refused():
 
 
 def strain(workers: Workers, clock: Clock) -> None:
-    with at_work(workers, 2):
-        clock.now += STANDING_S + 0.1
-        with pytest.raises(Overloaded):
-            workers._check_strain()
+    """More come than fit in while one waits for the thread."""
+    places = workers.admit(workers.capacity)
+    with at_work(workers, 2), places, pytest.raises(Overloaded, match="max_waiting"), workers.admit():
+        pass
 
 
 def test_strain_lasts_until_nobody_was_refused_for_a_while():
@@ -209,17 +221,13 @@ def test_strain_lasts_until_nobody_was_refused_for_a_while():
     clock = Clock()
     workers = Workers(threads=1, max_waiting=20, clock=clock)
     strain(workers, clock)
-    with at_work(workers, 2):
+    for _ in range(2):
         clock.now += CALM_S - 0.1
-        with pytest.raises(Overloaded):
-            workers._check_strain()
-    with at_work(workers, 2):
-        clock.now += CALM_S - 0.1
-        with pytest.raises(Overloaded):
-            workers._check_strain()
+        with at_work(workers, 2), pytest.raises(Overloaded), workers.admit():
+            pass
     clock.now += CALM_S + 0.1
-    with at_work(workers, 2):
-        workers._check_strain()
+    with at_work(workers, 2), workers.admit():
+        pass
     workers.close()
 
 
@@ -229,3 +237,62 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def test_a_thread_that_has_nothing_to_do_helps():
+    """Each call waits for the other: one after the other they would never end."""
+    workers = Workers(threads=2, max_waiting=2)
+    both = threading.Barrier(2, timeout=10)
+    answers = asyncio.run(
+        workers.run(lambda: workers.side_by_side([lambda: both.wait() * 0, lambda: both.wait() * 0 + 1]))
+    )
+    assert answers == [0, 1]
+    workers.close()
+
+
+@pytest.mark.parametrize(("threads", "calls"), [(1, 3), (2, 0), (2, 1), (4, 3), (4, 50)])
+def test_answers_stand_in_the_order_of_their_calls(threads: int, calls: int):
+    workers = Workers(threads, max_waiting=2)
+    numbered = [functools.partial(int, str(number)) for number in range(calls)]
+    assert asyncio.run(workers.run(lambda: workers.side_by_side(numbered))) == list(range(calls))
+    workers.close()
+
+
+def test_threads_that_are_at_work_do_not_help():
+    workers = Workers(threads=2, max_waiting=2)
+    names: set[str] = set()
+
+    async def two() -> None:
+        both = threading.Barrier(2, timeout=10)
+        await asyncio.gather(*(workers.run(lambda: one(both)) for _ in range(2)))
+
+    def one(both: threading.Barrier) -> None:
+        both.wait()
+        here = threading.current_thread().name
+        workers.side_by_side([lambda: names.add(f"{here} for {threading.current_thread().name}")] * 20)
+        both.wait()
+
+    asyncio.run(two())
+    assert len(names) == 2
+    assert all(asked == made for asked, made in (name.split(" for ") for name in names))
+    workers.close()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("fails", [0, 1])
+def test_one_call_that_fails_fails_all_and_no_more_are_begun(threads: int, fails: int):
+    workers = Workers(threads, max_waiting=2)
+    both, made = threading.Barrier(min(threads, 2), timeout=10), []
+
+    def call(number: int) -> None:
+        made.append(number)
+        if number < threads:
+            both.wait()
+        if number == fails:
+            raise KeyError(number)
+        time.sleep(0.05)
+
+    with pytest.raises(KeyError):
+        asyncio.run(workers.run(lambda: workers.side_by_side([functools.partial(call, number) for number in range(9)])))
+    assert len(made) <= 3
+    workers.close()

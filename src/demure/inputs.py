@@ -5,7 +5,7 @@ This is all that touches untrusted pixels, and it is what a sandbox runs. It ret
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -14,14 +14,15 @@ from PIL import Image
 
 from demure.decode import DecodeLimits, Frame, Media, decode
 from demure.errors import NotAnImage, TooManyPixels
-from demure.preprocess import Fidelity, Pixels, PixelStep, run_pixel_steps, smallest_source
+from demure.preprocess import Fidelity, Pixels, PixelStep, Resize, run_pixel_steps
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# A reduced JPEG decode keeps this many times the model's input: at 2 the scores move four times as far as at 4.
-OVERSAMPLING = 4
+# A reduced JPEG decode keeps this many times the model's input: at 2 the scores move four times as far as at 4. A step that
+# takes averages itself is content with less.
+OVERSAMPLING, OVERSAMPLING_ANTIALIASED = 4, 2
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,18 @@ class Recipe:
     def at_least(self) -> tuple[int, int] | None:
         if self.fidelity is Fidelity.REFERENCE:
             return None
-        sizes = [smallest_source(steps, OVERSAMPLING) for steps in self.steps.values()]
+        sizes = [_smallest_source(steps) for steps in self.steps.values()]
         return max(width for width, _ in sizes), max(height for _, height in sizes)
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self.steps.items()), self.fidelity, self.limits))
+
+
+def _smallest_source(steps: Sequence[PixelStep]) -> tuple[int, int]:
+    """(width, height) in pixels below which a reduced decode would move the scores too far."""
+    resize = next(step for step in steps if isinstance(step, Resize))
+    factor = OVERSAMPLING_ANTIALIASED if resize.antialias else OVERSAMPLING
+    return resize.width * factor, resize.height * factor
 
 
 @dataclass(frozen=True)

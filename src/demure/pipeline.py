@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from demure.errors import (
 )
 from demure.inputs import Inputs, Recipe, Row, prepare, prepare_array
 from demure.policy import DEFAULT, Decision, Outcome, Policy, decide, find_policy, sort_score, undecided
-from demure.preprocess import Fidelity
+from demure.preprocess import Fidelity, Pixels
 from demure.sandbox import Sandbox
 from demure.scores import RISK, Scores, weighted_sum
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     Source = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 
 T = TypeVar("T")
+SideBySide = Callable[[Sequence[Callable[[], Scores]]], list[Scores]]
 
 MIN_SIDE = 32  # pixels; below it the models see a smear, and a person should look
 
@@ -102,14 +103,18 @@ class Screener:
         sandbox: Sandbox | None = None,
         limits: DecodeLimits = DecodeLimits(),
         classifiers: Classifiers | None = None,
+        side_by_side: SideBySide | None = None,
     ) -> None:
         """Without a `sandbox`, images are decoded in this process. `classifiers` may be shared between Screeners.
+
+        `side_by_side` makes several calls and returns their answers in order; without it, models are asked one by one.
 
         Raises UnknownModel, UnknownPolicy, InvalidPolicy. Weights are loaded by the first image.
         """
         available = classifiers or bundled_classifiers()
         self.policy = policy if isinstance(policy, Policy) else find_policy(policy, available.registry.witnesses)
         self._classifiers = {n: available[n] for n in [model, *sorted(self.policy.witnesses - {model})]}
+        self._side_by_side = side_by_side or _one_by_one
         self._prepare = prepare if sandbox is None else sandbox.prepare
         steps = {name: classifier.spec.pixel_steps for name, classifier in self._classifiers.items()}
         self.limits = limits
@@ -128,10 +133,7 @@ class Screener:
             sha256 = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else None
             inputs = self._decode(data)
             clock.lap("decode")
-            judged = []
-            for row in inputs.rows:
-                deadline.check()
-                judged.append(self._judge(row, inputs.media))
+            judged = self._judge(inputs, deadline)
             clock.lap("classify")
         except (SourceError, ImageError, Overloaded, TimedOut) as error:
             return self.failed(error, id=id, sha256=sha256, timings_ms=clock.laps_ms())
@@ -159,15 +161,21 @@ class Screener:
     def _decode(self, data: bytes | NDArray[np.uint8]) -> Inputs:
         return self._prepare(data, self._recipe) if isinstance(data, bytes) else prepare_array(data, self._recipe)
 
-    def _judge(self, row: Row, media: Media) -> _Judged:
+    def _judge(self, inputs: Inputs, deadline: Deadline) -> list[_Judged]:
+        """Every model is asked about every row."""
+        ask = self._classifiers.items()
+        calls = [partial(_classify, c, row.pixels[name], deadline) for row in inputs.rows for name, c in ask]
+        answers = iter(self._side_by_side(calls))
+        return [self._judge_row(row, {name: next(answers) for name, _ in ask}, inputs.media) for row in inputs.rows]
+
+    def _judge_row(self, row: Row, given: Mapping[str, Scores], media: Media) -> _Judged:
         scores = Scores({})
         witnesses: dict[str, float] = {}
         for name, classifier in self._classifiers.items():
-            given = classifier.classify(row.pixels[name])
             if classifier.spec.is_witness:
-                witnesses.update(given)
+                witnesses.update(given[name])
             else:
-                scores = given
+                scores = given[name]
         values = {**scores, **witnesses}
         decision = decide(values, self.policy)
         if min(media.width, media.height) < MIN_SIDE:
@@ -194,6 +202,15 @@ class Screener:
             timings_ms=timings_ms or {},
             error=error,
         )
+
+
+def _classify(classifier: Classifier, pixels: Pixels, deadline: Deadline) -> Scores:
+    deadline.check()
+    return classifier.classify(pixels)
+
+
+def _one_by_one(calls: Sequence[Callable[[], Scores]]) -> list[Scores]:
+    return [call() for call in calls]
 
 
 @dataclass(frozen=True)

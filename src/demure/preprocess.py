@@ -103,12 +103,6 @@ def output_size(steps: Iterable[Step]) -> tuple[int, int]:
     return [(s.width, s.height) for s in steps if isinstance(s, Resize | Crop)][-1]
 
 
-def smallest_source(steps: Iterable[Step], factor: int) -> tuple[int, int]:
-    """(width, height) in pixels below which a reduced decode would move the scores too far."""
-    resize = next(s for s in steps if isinstance(s, Resize))
-    return resize.width * factor, resize.height * factor
-
-
 def run_pixel_steps(frame: Image.Image, steps: Sequence[PixelStep], fidelity: Fidelity) -> Pixels:
     """Apply the steps to an RGB frame of any size."""
     if fidelity is Fidelity.REFERENCE and len(steps) == 1 and isinstance(steps[0], Resize) and not steps[0].antialias:

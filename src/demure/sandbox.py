@@ -193,7 +193,7 @@ class _Child:
             "the image broke its decoder", Undecodable, f"decoding took longer than {timeout_s:g} s (timeout_s)"
         ):
             self.connection.settimeout(timeout_s)
-            header = {"size": len(data), "recipe": sandbox_child.recipe_to_wire(recipe)}
+            header = {"size": len(data), "recipe": sandbox_child.format_recipe(recipe)}
             self._send(header, data)
             answer = sandbox_child.receive_header(self.connection, end)
             if answer is None:

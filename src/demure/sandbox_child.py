@@ -19,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import PIL.Image
@@ -60,7 +61,7 @@ def main(prepare_name: str, memory_bytes: int, fidelity: Fidelity) -> None:
         send(connection, {"ready": True})
         while (request := receive_header(connection)) is not None:
             data = bytes(receive_exactly(connection, request["size"]))
-            answer(connection, data, recipe_from_wire(request["recipe"]), prepare)
+            answer(connection, data, parse_recipe(request["recipe"]), prepare)
 
 
 def load(name: str) -> Prepare:
@@ -149,12 +150,16 @@ def _wait_until(connection: socket.socket, end: float) -> None:
     connection.settimeout(remaining)
 
 
-def recipe_to_wire(recipe: Recipe) -> dict[str, Any]:
+@lru_cache(maxsize=16)
+def format_recipe(recipe: Recipe) -> str:
+    """JSON. A service has one recipe a policy, and writes it once rather than with every image."""
     steps = {name: [[type(s).__name__, asdict(s)] for s in steps] for name, steps in recipe.steps.items()}
-    return {"steps": steps, "fidelity": recipe.fidelity, "limits": asdict(recipe.limits)}
+    return json.dumps({"steps": steps, "fidelity": recipe.fidelity, "limits": asdict(recipe.limits)})
 
 
-def recipe_from_wire(wire: dict[str, Any]) -> Recipe:
+@lru_cache(maxsize=16)
+def parse_recipe(text: str) -> Recipe:
+    wire = json.loads(text)
     steps = {
         name: tuple(_STEP_KINDS[kind](**fields) for kind, fields in steps) for name, steps in wire["steps"].items()
     }

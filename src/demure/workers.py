@@ -1,8 +1,8 @@
 """A bounded queue onto threads: what does not fit is refused at once, what nobody waits for any more is not begun.
 
-A burst may queue. A queue that stands is another thing: each who joins it waits for nothing but its length. Once images have
-waited without a break for STANDING_S, no more are let in than keep the threads at work, until none had to be refused for CALM_S.
-After B. Maurer, "Fail at Scale" (ACM Queue 13:8, 2015), which takes it from CoDel (RFC 8289).
+A burst may queue. Where more comes than fits in, the queue would stay full, and each who joins it waits for nothing but its
+length: no more are let in then than keep the threads at work, until the queue has been short for CALM_S. After B. Maurer,
+"Fail at Scale" (ACM Queue 13:8, 2015), which takes it from CoDel (RFC 8289).
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from demure.errors import Overloaded
 
 T = TypeVar("T")
 
-STANDING_S = 1.0
 CALM_S = 5.0
 _LEAST_S = 0.001
 _MOST_FETCHED = 8  # a thread, while there is strain
@@ -40,8 +40,7 @@ class Workers:
         self.capacity = threads + max_waiting
         self.admitted = 0
         self._running = 0  # calls in a thread, or waiting for one
-        self._queued_since = 0.0
-        self._strained_until = 0.0
+        self._strained_until = -math.inf
         self._fetch_s = self._work_s = _LEAST_S
         self._on_change = on_change
         self._clock = clock
@@ -71,16 +70,17 @@ class Workers:
         """How long an image took to come. The quickest of late counts: the others waited for us as well."""
         self._fetch_s = min(max(seconds, _LEAST_S), 1.1 * self._fetch_s)
 
+    def note_refusal(self) -> None:
+        """Somebody did not fit in. That is strain where the threads cannot keep up, and not where hosts are slow."""
+        if self.queued >= self.threads:
+            self._strained_until = self._clock() + CALM_S
+
     def _check_strain(self) -> None:
-        now, full = self._clock(), self.queued >= self.threads
-        if full and now - self._queued_since > STANDING_S:
-            self._strained_until = now + CALM_S
-        if now < self._strained_until and (full or self.admitted >= self._enough):
-            if full:
-                self._strained_until = now + CALM_S
-            raise Overloaded(
-                f"images have been waiting for more than {STANDING_S:g} s without a break; try again later"
-            )
+        if self._clock() >= self._strained_until:
+            return
+        self.note_refusal()
+        if self.queued >= self.threads or self.admitted >= self._enough:
+            raise Overloaded("more images come than can be judged, and few are let in for now; try again later")
 
     @property
     def _enough(self) -> int:
@@ -100,14 +100,44 @@ class Workers:
             finally:
                 self._work_s = max(_LEAST_S, 0.9 * self._work_s + 0.1 * (self._clock() - started))
 
-        if not self.queued:
-            self._queued_since = self._clock()
         self._running += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         finally:
             self._running -= 1
             held.clear()
+
+    def side_by_side(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Make the calls, for one that is at work here; threads that have nothing to do help. Answers in the calls' order.
+
+        An error of one is raised when those that were begun are done; no more are begun then.
+        """
+        left, answers = deque(enumerate(calls)), dict[int, T]()
+
+        def work() -> None:
+            while left:
+                try:
+                    number, call = left.popleft()
+                except IndexError:  # another thread took the last one
+                    return
+                try:
+                    answers[number] = call()
+                except BaseException:
+                    left.clear()
+                    raise
+
+        helpers: list[Future[None]] = []
+        with suppress(RuntimeError):  # the pool is being closed
+            for _ in range(min(self.threads - self._running, len(calls) - 1)):
+                helpers.append(self._pool.submit(work))  # noqa: PERF401  those that were begun count
+        try:
+            work()
+        finally:
+            begun = [helper for helper in helpers if not helper.cancel()]
+            wait(begun)
+        for helper in begun:
+            helper.result()
+        return [answers[number] for number in range(len(calls))]
 
     def close(self) -> None:
         """Wait for the calls that were begun."""
@@ -129,6 +159,7 @@ class Places:
         workers = self._workers
         others = workers.admitted - self.images
         if others and workers.admitted + images > workers.capacity:
+            workers.note_refusal()
             raise Overloaded(
                 f"{others} images of others are at work or waiting; the limit is {workers.capacity} (max_waiting)"
             )

@@ -97,7 +97,14 @@ class Engine:
 
     def _build(self, policy: Policy, model: str) -> Screener:
         limits, classifiers = self.settings.decode_limits, self.classifiers
-        return Screener(policy, model=model, sandbox=self.sandbox, limits=limits, classifiers=classifiers)
+        return Screener(
+            policy,
+            model=model,
+            sandbox=self.sandbox,
+            limits=limits,
+            classifiers=classifiers,
+            side_by_side=self.workers.side_by_side,
+        )
 
 
 async def _all(answers: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
