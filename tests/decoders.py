@@ -117,8 +117,9 @@ def report_limits(data: bytes, recipe: Recipe) -> Inputs:
 
 def report_environment(data: bytes, recipe: Recipe) -> Inputs:
     """Answers with the number of environment variables beyond those that the sandbox sets, as a frame's index."""
-    known = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
-    return answer(recipe, frame=len({*os.environ} - known - {"LC_CTYPE"}), frames=1000)
+    threads = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
+    known = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "GLIBC_TUNABLES", "LC_CTYPE", *threads}
+    return answer(recipe, frame=len({*os.environ} - known), frames=1000)
 
 
 def report_modules(data: bytes, recipe: Recipe) -> Inputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from demure.errors import InvalidModel
@@ -9,6 +10,16 @@ from demure.errors import InvalidModel
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+@cache
+def _share_memory() -> None:
+    """Once a process. Sessions that others make in it are not touched: they do not ask for it."""
+    import onnxruntime as ort
+
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    usual = dict.fromkeys(("arena_extend_strategy", "initial_chunk_size_bytes", "max_dead_bytes_per_chunk"), -1)
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"max_mem": 0, **usual}))  # 0: no limit
 
 
 class Session:
@@ -27,6 +38,11 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # One pool of memory for the intermediate values of all models, and no plan for each that reserves its whole in advance:
+        # 23 MiB less for two models and two threads, at the same speed (docs/performance.md).
+        _share_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        options.enable_mem_pattern = False
         # Fold DequantizeLinear into float32 weights once, at load: in the hot path it costs 2 to 4 times the inference.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
