@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from demure.decode import DecodeLimits
+from demure.decode import MIB, DecodeLimits
 from demure.errors import InvalidSetting
 from demure.fetch import FetchLimits
-from demure.sandbox import SandboxLimits
-from demure.settings import read_settings
+from demure.settings import decoder_memory_bytes, held_bytes, read_settings
 
 HASH = "a" * 64
 
@@ -19,8 +18,29 @@ def test_nothing_set_means_the_defaults_of_each_stage():
     assert (settings.models_dir, settings.policy, settings.model) == (None, "balanced", "mobilenet_v2_140")
     assert settings.decode_limits == DecodeLimits()
     assert settings.fetch_limits == FetchLimits()
-    assert settings.sandbox_limits == SandboxLimits()
     assert settings.threads >= 1
+
+
+# What a box of that memory shows (a rented gigabyte is 961 MiB), its threads: for requests, for each decoder. Arithmetic:
+# requests an eighth between 96 and 256; decoders (memory - requests - 360) / threads between 192 and 1024.
+BOXES = {
+    "half-a-gigabyte": (512, 1, 96, 192),
+    "one-gigabyte": (961, 1, 120, 480),
+    "two-gigabytes": (1968, 2, 246, 681),
+    "four-gigabytes": (3900, 2, 256, 1024),
+    "many-threads": (8000, 64, 256, 192),
+}
+
+
+@pytest.mark.parametrize(("memory", "threads", "held", "decoder"), BOXES.values(), ids=BOXES)
+def test_what_requests_and_decoders_may_hold_goes_by_the_box(memory: int, threads: int, held: int, decoder: int):
+    assert held_bytes(memory * MIB) // MIB == held
+    assert decoder_memory_bytes(memory * MIB, threads) // MIB == decoder
+
+
+def test_what_is_set_by_hand_is_kept():
+    settings = read_settings({"DEMURE_DECODER_MEMORY_BYTES": "300000000", "DEMURE_MAX_HELD_BYTES": "70000000"})
+    assert (settings.sandbox_limits.memory_bytes, settings.max_held_bytes) == (300_000_000, 70_000_000)
 
 
 def test_a_variable_sets_its_value_and_others_are_left_alone():

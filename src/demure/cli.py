@@ -207,10 +207,10 @@ def _screener(
 ) -> Iterator[Screener]:
     """Decoding in the sandbox: who looks into suspicious files does it here too."""
     from demure.classifier import Classifiers
+    from demure.machine import usable_processors
     from demure.models import Registry
     from demure.pipeline import Screener
     from demure.policy import known_policies
-    from demure.processors import usable_processors
     from demure.sandbox import Sandbox
 
     classifiers = Classifiers(Registry(settings.models_dir))
@@ -231,7 +231,7 @@ def _screen_all(screener: Screener, sources: list[str], limits: FetchLimits) -> 
     """In the order given, on every core that this process may use."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from demure.processors import usable_processors
+    from demure.machine import usable_processors
 
     with ThreadPoolExecutor(min(len(sources), usable_processors())) as pool:
         yield from pool.map(lambda source: _screen_one(screener, source, limits), sources)

@@ -16,8 +16,8 @@ from demure.decode import MIB, DecodeLimits
 from demure.errors import InvalidSetting
 from demure.fetch import FetchLimits
 from demure.keys import Key, parse_keys
+from demure.machine import usable_memory, usable_processors
 from demure.policy import DEFAULT
-from demure.processors import usable_processors
 from demure.sandbox import SandboxLimits
 
 PREFIX = "DEMURE_"
@@ -60,6 +60,17 @@ def _keys(value: object) -> object:
     return parse_keys(value, "DEMURE_API_KEYS") if isinstance(value, str) else value
 
 
+def decoder_memory_bytes(memory: int, threads: int) -> int:
+    """A decoder's share of `memory` bytes: of what the service itself (some 250 MiB), its requests and the system leave."""
+    share = (memory - held_bytes(memory) - 360 * MIB) // threads
+    return min(SandboxLimits().memory_bytes, max(192 * MIB, share))
+
+
+def held_bytes(memory: int) -> int:
+    """What requests may hold of `memory` bytes."""
+    return min(256 * MIB, max(96 * MIB, memory // 8))
+
+
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -91,13 +102,14 @@ class Settings(BaseModel):
     max_frames: Count = DecodeLimits().max_frames
     max_sampled_frames: Count = DecodeLimits().max_sampled_frames
     decode_timeout_s: Seconds = DecodeLimits().timeout_s
-    decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = SandboxLimits().memory_bytes
-
     threads: Annotated[int, Field(ge=1, le=1024)] = Field(default_factory=usable_processors)
+    decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = Field(
+        default_factory=lambda given: decoder_memory_bytes(usable_memory(), given.get("threads", 1))
+    )
     max_waiting: Annotated[int, Field(ge=0)] = 32  # a thread
     max_items: Count = 32
     max_body_bytes: Count = 64 * MIB
-    max_held_bytes: Count = 256 * MIB
+    max_held_bytes: Count = Field(default_factory=lambda: held_bytes(usable_memory()))
     max_connections: Count = 1000
     request_timeout_s: Seconds = 30.0
     client_timeout_s: Seconds = 10.0
