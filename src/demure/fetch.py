@@ -49,6 +49,7 @@ _MAX_DIALS = 4  # addresses tried for one name: whoever answers for it could lis
 _MAX_PIECES = 50_000  # of one body: 20 MiB in chunks of a byte would keep the event loop busy for minutes
 _RESOLVER_THREADS = 16
 _MAX_HEAD_BYTES = 256 * 1024  # before the answer itself: a host could send interim ones without end
+_BODY_READ_BYTES = 256 * 1024  # what asyncio reads at once; httpcore would take it in quarters and copy the rest each time
 _HOST_WITHIN = 2048  # characters of a URL that are looked at for the log
 
 
@@ -231,6 +232,8 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._head_left = math.inf
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._head_left == math.inf:
+            return await self._inner.read(_BODY_READ_BYTES, timeout)
         data = await self._inner.read(max_bytes, timeout)
         self._head_left -= len(data)
         if self._head_left < 0:
@@ -316,15 +319,16 @@ def _check(response: httpcore.Response, limits: FetchLimits) -> None:
 
 
 async def _read_body(response: httpcore.Response, limits: FetchLimits, on_bytes: OnBytes) -> bytes:
-    body, pieces = bytearray(), 0
+    pieces: list[bytes] = []
+    size = 0
     async for piece in response.aiter_stream():
         on_bytes(len(piece))
-        body += piece
-        pieces += 1
-        _check_size(len(body), limits)
-        if pieces > _MAX_PIECES:
+        pieces.append(piece)
+        size += len(piece)
+        _check_size(size, limits)
+        if len(pieces) > _MAX_PIECES:
             raise UpstreamProtocolError(f"the body comes in more than {_MAX_PIECES:,} pieces; send larger chunks")
-    return bytes(body)
+    return b"".join(pieces)
 
 
 def _check_size(size: int, limits: FetchLimits) -> None:

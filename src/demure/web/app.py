@@ -42,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the service from its settings, or from the environment's. Raises SetupError for what does not hold."""
     settings = settings or read_settings()
     configure_logging(settings.log_format)
-    give_back_large_blocks(MIB)
+    give_back_large_blocks(4 * MIB)
     metrics = Metrics()
     keyring = Keyring(settings.api_keys, KeyFile(settings.key_file))
     keyring.keys()  # a file that does not hold is found now and not by the first request
