@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FUZZ := .venv-fuzz
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade
 
 .PHONY: serve demo test lint bench soak fuzz lock clean
 
@@ -22,8 +23,11 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Beside rivals that it installs into .bench (4 GB), two hours; writes docs/performance.md.
 bench: $(VENV)/dev
 	$(BIN)/python bench/stages.py
+	$(BIN)/python bench/limit.py
+	$(BIN)/python bench/compare.py
 
 # 20,000 good and hostile images through the service, some ten minutes; exit 1 if memory grows or an answer is missing.
 soak: $(VENV)/dev
@@ -36,15 +40,12 @@ fuzz: $(FUZZ)/ready
 # New versions, with hashes and no index's name.
 lock: $(VENV)/dev
 	$(PIP) install uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade \
-	  pyproject.toml --group build --output-file requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade \
-	  pyproject.toml --group build --group test --group lint --constraint requirements.txt --output-file requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade --no-deps \
-	  requirements/pictures.in --output-file requirements/pictures.txt
-
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade \
-	  requirements/fuzz.in --constraint requirements/dev.txt --constraint requirements.txt --output-file requirements/fuzz.txt
+	$(LOCK) pyproject.toml --group build --output-file requirements.txt
+	$(LOCK) pyproject.toml --group build --group test --group lint --constraint requirements.txt --output-file requirements/dev.txt
+	$(LOCK) --no-deps requirements/pictures.in --output-file requirements/pictures.txt
+	$(LOCK) requirements/fuzz.in --constraint requirements/dev.txt --constraint requirements.txt --output-file requirements/fuzz.txt
+	for rival in post post_tuned opennsfw nsfwjs; do \
+	  $(LOCK) bench/rivals/$$rival/requirements.in --output-file bench/rivals/$$rival/requirements.txt || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(FUZZ) .fuzz build dist .mypy_cache .ruff_cache .pytest_cache
@@ -53,9 +54,11 @@ $(VENV)/python:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
+# pip would compile every module, a seventh of the install. This compiles those that are imported, so that a start need not.
 $(VENV)/run: $(VENV)/python requirements.txt pyproject.toml
-	$(PIP) install --require-hashes -r requirements.txt
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(PIP) install --no-compile --require-hashes -r requirements.txt
+	$(PIP) install --no-compile --no-deps --no-build-isolation --editable .
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c "import demure.cli, demure.web.server, demure.sandbox_child, onnxruntime, pi_heif"
 	touch $@
 
 # The packages in pictures.txt are not run: the tests look at the photographs that they carry.

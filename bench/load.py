@@ -53,12 +53,16 @@ def image_server(picture: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def service(cores: set[int] | None = None, **variables: str) -> Iterator[tuple[int, int]]:
-    """`demure serve` with its defaults, but for loopback, which it may fetch from; gives its port and process id."""
+def service(cores: set[int] | None = None, under: tuple[str, ...] = (), **variables: str) -> Iterator[tuple[int, int]]:
+    """`demure serve` with its defaults, but for loopback, which it may fetch from; gives its port and process id.
+
+    `under` is a command that runs the one behind it in its own place.
+    """
     port = free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DEMURE_")}
     environment |= {"DEMURE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8", "DEMURE_FETCH_PORTS": "1-65535", **variables}
     command = [str(Path(sys.executable).parent / "demure"), "serve", "--port", str(port)]
+    command = [*under, *command]
     if cores:
         command = ["taskset", "--cpu-list", ",".join(map(str, sorted(cores))), *command]
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:

@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from load import ROOT, Client, image_server, service, tree_mib
 from PIL import Image
@@ -46,10 +47,10 @@ def main() -> None:
         picture = Path(folder) / "picture.jpg"
         picture.write_bytes(good("JPEG", SIZES[1]))
         with image_server(picture) as address, service() as (port, pid):
-            soak = Soak(port, pid, requests(address), images)
-            started = time.monotonic()
+            soak = Soak(port, pid, requests(address), images, CLIENTS)
             asyncio.run(soak.run())
-            sys.exit(soak.report(time.monotonic() - started))
+            bad, drift = soak.report()
+            sys.exit(int(bool(bad) or drift >= MAX_DRIFT))
 
 
 def requests(address: str) -> tuple[list[bytes], list[bytes]]:
@@ -63,10 +64,10 @@ def requests(address: str) -> tuple[list[bytes], list[bytes]]:
     return uploads + by_url, [raw(data) for data in files + cut]
 
 
-def good(kind: str, size: tuple[int, int]) -> bytes:
+def good(kind: str, size: tuple[int, int], **how: Any) -> bytes:
     buffer = io.BytesIO()
     with Image.open(ROOT / "examples" / "coffee.jpg") as coffee:
-        coffee.convert("RGB").resize(size).save(buffer, kind)
+        coffee.convert("RGB").resize(size).save(buffer, kind, **how)
     return buffer.getvalue()
 
 
@@ -84,8 +85,10 @@ def request(kind: str, body: bytes) -> bytes:
 class Soak:
     """Requests in a random order, always the same; memory every hundredth of the way."""
 
-    def __init__(self, port: int, pid: int, requests: tuple[list[bytes], list[bytes]], images: int) -> None:
-        self._port, self._pid, self._images = port, pid, images
+    def __init__(
+        self, port: int, pid: int, requests: tuple[list[bytes], list[bytes]], images: int, clients: int
+    ) -> None:
+        self._port, self._pid, self._images, self._clients = port, pid, images, clients
         self._good, self._hostile = requests
         self._chance = random.Random(1)
         self._left = images
@@ -93,9 +96,11 @@ class Soak:
         self.memory: list[float] = []
 
     async def run(self) -> None:
+        started = time.monotonic()
         with Progress(console=Console(stderr=True)) as progress:
             bar = progress.add_task("images", total=self._images)
-            await asyncio.gather(*(self._ask(lambda: progress.advance(bar)) for _ in range(CLIENTS)))
+            await asyncio.gather(*(self._ask(lambda: progress.advance(bar)) for _ in range(self._clients)))
+        self.took_s = time.monotonic() - started
 
     async def _ask(self, advance: Callable[[], None]) -> None:
         client = Client(self._port)
@@ -111,9 +116,10 @@ class Soak:
                 self.answers["no answer"] += 1
             advance()
 
-    def report(self, took_s: float) -> int:
+    def report(self) -> tuple[int, float]:
+        """Prints; the number of requests without an answer or with an error of ours, and how far memory rose."""
         console = Console(width=100)
-        console.print(f"{time.strftime('%Y-%m-%d')}, {processor()}, {os.cpu_count()} cores, {took_s:.0f} s")
+        console.print(f"{time.strftime('%Y-%m-%d')}, {processor()}, {os.cpu_count()} cores, {self.took_s:.0f} s")
         for end, count in self.answers.most_common():
             console.print(f"{count:7,}  {end}")
         count = len(self.memory)
@@ -126,7 +132,7 @@ class Soak:
         drift = level["end"] / level["start"] - 1
         console.print(f"most {max(self.memory):.1f}; from start to end {drift:+.1%}")
         bad = sum(n for end, n in self.answers.items() if end == "no answer" or (end.startswith("5") and end != "503"))
-        return int(bool(bad) or drift >= MAX_DRIFT)
+        return bad, drift
 
 
 def end_of(status: int, body: bytes) -> str:
