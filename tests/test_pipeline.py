@@ -92,6 +92,22 @@ def test_a_source_may_be_an_array(screener: Screener):
     assert (answer.decision, answer.sha256, answer.media.type) == ("adult", None, None)
 
 
+def test_models_and_frames_may_be_asked_in_any_order(classifiers: Classifiers, screener: Screener):
+    """Two models and three frames are six calls; they are made here from the last to the first."""
+    asked: list[int] = []
+
+    def backwards(calls):
+        asked.append(len(calls))
+        return [call() for call in reversed(calls)][::-1]
+
+    data = animation([plain(GREEN), plain(RED), plain(BLUE)], "PNG")
+    other = Screener(screener.policy, model="colour", classifiers=classifiers, side_by_side=backwards)
+    answer, expected = other.screen(data), screener.screen(data)
+    assert asked == [6]
+    assert (answer.decision, answer.worst_frame, answer.scores) == ("adult", 1, expected.scores)
+    assert answer.witnesses == expected.witnesses
+
+
 @pytest.mark.parametrize("bad", range(5))
 def test_the_worst_frame_wins_and_is_named(screener: Screener, bad: int):
     frames = [plain(GREEN)] * 5
