@@ -59,6 +59,7 @@ class Line:
 LINES = (
     Line("demure", "demure `/predict`", DEMURE),
     Line("moderate", "demure `/v1/moderate`", DEMURE, MODERATE),
+    Line("int8", "demure `/predict`, int8", DEMURE, "/models/mobilenet_v2_140_int8/predict"),
     *(Line(system.name, system.title, system) for system in RIVALS),
 )
 

@@ -13,6 +13,7 @@ import time
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from load import Client, family, free_port
@@ -86,9 +87,9 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 # --- Asking ---------------------------------------------------------------------------------------------------------
 
 
-def predict(url: str) -> bytes:
+def predict(url: str, path: str = "/predict") -> bytes:
     head = (
-        f"POST /predict?url={urllib.parse.quote(url, safe='')} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+        f"POST {path}?url={urllib.parse.quote(url, safe='')} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
     )
     return head.encode()
 
@@ -122,7 +123,7 @@ async def ask(
     target: Running, path: str, picture: str, clients: int, *, seconds: float = 0.0, requests: int = 0
 ) -> Asked:
     """So many clients in turn, for so long or until so many requests. One who is refused waits as Retry-After asks: 1 s."""
-    asked, request, sent = Asked(), moderate if path == MODERATE else predict, 0
+    asked, request, sent = Asked(), moderate if path == MODERATE else partial(predict, path=path), 0
     started = time.perf_counter()
 
     async def one() -> None:

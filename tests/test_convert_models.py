@@ -29,7 +29,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 )
 def test_the_weights_are_made_byte_for_byte(archives: list[Path], tmp_path: Path):
     subprocess.run([sys.executable, TOOL, *archives, tmp_path], check=True, capture_output=True)
-    for name in Registry():
+    made_from_another = {"mobilenet_v2_140_int8"}  # by tools/quantise_models.py, which needs a folder of pictures
+    for name in {*Registry()} - made_from_another:
         assert (tmp_path / f"{name}.onnx").read_bytes() == (BUNDLED_DIR / f"{name}.onnx").read_bytes(), name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from tiny_models import FIVE, WITNESS, add_model, describe, tiny_graph
@@ -16,8 +17,8 @@ from demure.scores import Category
 BUNDLED = Registry()
 
 
-def test_the_four_models_are_in_the_package():
-    assert {*BUNDLED} == {"mobilenet_v2_140", "mobilenet_v2", "inception_v3", "open_nsfw"}
+def test_the_five_models_are_in_the_package():
+    assert {*BUNDLED} == {"mobilenet_v2_140", "mobilenet_v2_140_int8", "mobilenet_v2", "inception_v3", "open_nsfw"}
     assert DEFAULT == "mobilenet_v2_140"
     assert BUNDLED.witnesses == {"open_nsfw"}
 
@@ -47,6 +48,23 @@ def test_open_nsfw_has_the_steps_of_its_own_program():
     )
 
 
+def test_the_int8_models_sums_fit_into_16_bits():
+    """Processors without VNNI add neighbouring products in saturating int16 (vpmaddubsw: Intel's manual, volume 2): 255 times
+    the sum of two neighbouring weights of one sign must stay below 2^15, or scores would depend on the processor."""
+    graph = onnx.load_from_string(BUNDLED["mobilenet_v2_140_int8"].read_weights()).graph
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    checked = 0
+    for node in graph.node:
+        groups = [attribute.i for attribute in node.attribute if attribute.name == "group"]
+        if node.op_type == "QLinearConv" and groups in ([], [1]):
+            weight = constants[node.input[3]].astype(int)
+            rows = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)  # a row's products in the order they are added
+            pairs = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows), -1, 2)
+            assert 255 * max(pairs.clip(min=0).sum(2).max(), (-pairs).clip(min=0).sum(2).max()) < 2**15
+            checked += 1
+    assert checked == 35  # MobileNetV2: a first, 17 + 16 pointwise, a last convolution
+
+
 @pytest.mark.parametrize("path", sorted(BUNDLED_DIR.glob("*.toml")), ids=lambda p: p.stem)
 def test_a_bundled_description_tells_the_hash_of_what_it_was_made_from(path: Path):
     assert "upstream_sha256 = " in path.read_text()
@@ -59,7 +77,9 @@ def test_an_operators_folder_adds_to_the_bundled_models(models_dir: Path):
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones():
-    with pytest.raises(UnknownModel, match="inception_v3, mobilenet_v2, mobilenet_v2_140, open_nsfw"):
+    with pytest.raises(
+        UnknownModel, match="inception_v3, mobilenet_v2, mobilenet_v2_140, mobilenet_v2_140_int8, open_nsfw"
+    ):
         BUNDLED["nudenet"]
     assert "nudenet" not in BUNDLED
 

@@ -59,6 +59,7 @@ def main() -> None:
     scores = nsfwjs_scores(Path(sys.argv[1]), pixels)
     opennsfw = NSFWClassifier(intra_op_num_threads=1)
     scores["open_nsfw"] = {name: {"open_nsfw": opennsfw.classify(array).nsfw} for name, array in pixels.items()}
+    write("mobilenet_v2_140_int8", NSFWJS_ORIGIN, 0.12, scores["mobilenet_v2_140"])  # the same weights; docs/models.md
     for model, by_picture in scores.items():
         origin, tolerance = (OPENNSFW_ORIGIN, 1e-3) if model == "open_nsfw" else (NSFWJS_ORIGIN, 1e-4)
         write(model, origin, tolerance, by_picture)

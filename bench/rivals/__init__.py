@@ -131,10 +131,10 @@ def install_demure() -> None:
     run(*pip, "install", "--no-deps", "--no-build-isolation", "--force-reinstall", ROOT)
 
 
-def lean_bytes() -> int:
-    """Of demure as `make` installs it: with the bytecode of what is imported, where pip leaves that of all."""
+def lean_bytes() -> dict[str, int]:
+    """Of demure as `make` installs it, by package: with the bytecode of what is imported, where pip leaves that of all."""
     run("make", "VENV=.bench/demure/lean", ".bench/demure/lean/run")
-    return weigh(BENCH / "demure" / "lean" / LIB) + tree_bytes(ROOT / "src" / "demure")
+    return weigh(BENCH / "demure" / "lean" / LIB) | {"demure": tree_bytes(ROOT / "src" / "demure")}
 
 
 # --- The systems ----------------------------------------------------------------------------------------------------
@@ -241,13 +241,17 @@ def npm_version(name: str) -> str:
 
 
 def installed_bytes(system: System) -> int:
-    return weigh(system.weighed)
+    return sum(weigh(system.weighed).values())
 
 
-def weigh(folder: Path) -> int:
-    """Of the files, without pip and setuptools, which a virtual environment begins with."""
-    entries = [Path(entry.path) for entry in os.scandir(folder)]
-    return sum(tree_bytes(entry) for entry in entries if not BEGUN_WITH.fullmatch(entry.name))
+def weigh(folder: Path) -> dict[str, int]:
+    """Bytes by package, without pip and setuptools, which a virtual environment begins with."""
+    sizes: dict[str, int] = {}
+    for entry in map(Path, os.scandir(folder)):
+        if not BEGUN_WITH.fullmatch(entry.name):
+            package = re.split(r"[-.]", entry.name)[0].lower()
+            sizes[package] = sizes.get(package, 0) + tree_bytes(entry)
+    return sizes
 
 
 def tree_bytes(path: Path) -> int:
