@@ -39,7 +39,7 @@ class Session:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # One pool of memory for the intermediate values of all models, and no plan for each that reserves its whole in advance:
-        # 23 MiB less for two models and two threads, at the same speed (docs/performance.md).
+        # 23 MiB less for two models and two threads, at the same speed (docs/decisions.md).
         _share_memory()
         options.add_session_config_entry("session.use_env_allocators", "1")
         options.enable_mem_pattern = False
