@@ -4,8 +4,8 @@
     .venv/bin/python bench/corpus.py
     .venv/bin/python bench/decisions.py            # prints, and writes between the marks in docs/models.md
 
-Every picture is scored twice on the same ground (white, and black where it is transparent): once as the fast path does it,
-once decoded in full and resized in float32. A picture's decision is its worst row's, as in the pipeline.
+Every picture is scored twice on the same grounds (white; black too where it is transparent): once as the fast path does it for
+that model and the witness, once decoded in full and resized in float32. A picture's decision is its worst row's.
 """
 
 from __future__ import annotations
@@ -69,23 +69,24 @@ def classifiers() -> Classifiers:
 
 
 def score(path: Path) -> dict[str, Any]:
-    """Rows of {model: scores} for each fidelity; rows of one picture stand in the same order in both."""
-    steps = {name: c.spec.pixel_steps for name, c in classifiers().items()}
+    """For each fidelity and five-class model, rows of that model's scores and the witness's, in the same order for all."""
     row: dict[str, Any] = {"picture": str(path), "kind": path.parent.name}
+    data = path.read_bytes()
     try:
         for fidelity in Fidelity:
-            at_least = Recipe(steps, fidelity).at_least
-            row[fidelity] = [
-                {
-                    n: c.classify(run_pixel_steps(p, c.spec.pixel_steps, fidelity)).as_dict()
-                    for n, c in classifiers().items()
-                }
-                for frame in decode(path.read_bytes(), LIMITS, at_least=at_least).frames
-                for p in frame.pictures
-            ]
+            row[fidelity] = {model: list(rows(data, (model, WITNESS), fidelity)) for model in FIVE_CLASS}
     except ImageError as error:
         return {"picture": str(path), "kind": path.parent.name, "error": error.code}
     return row
+
+
+def rows(data: bytes, models: tuple[str, ...], fidelity: Fidelity) -> Iterator[dict[str, Any]]:
+    specs = {name: classifiers()[name].spec for name in models}
+    at_least = Recipe({name: spec.pixel_steps for name, spec in specs.items()}, fidelity).at_least
+    for frame in decode(data, LIMITS, at_least=at_least).frames:
+        for picture in frame.pictures:
+            pixels = {name: run_pixel_steps(picture, spec.pixel_steps, fidelity) for name, spec in specs.items()}
+            yield {name: classifiers()[name].classify(pixels[name]).as_dict() for name in models}
 
 
 def read_scores() -> Iterator[dict[str, Any]]:
@@ -110,16 +111,16 @@ class Share:
         return f"{100 * p:.2f} % ({100 * max(0, centre - half):.2f} to {100 * min(1, centre + half):.2f})"
 
 
-def decision(rows: list[dict[str, Any]], model: str, policy_name: str) -> Outcome:
+def decision(by_model: dict[str, Any], model: str, policy_name: str) -> Outcome:
     policy = find_policy(policy_name, {WITNESS})
-    values = [{**row[model], **row[WITNESS]} for row in rows]
+    values = [{**row[model], **row[WITNESS]} for row in by_model[model]]
     judged = [(decide(v, policy).outcome, sort_score(v, policy)) for v in values]
     return max(judged, key=lambda j: (j[0].gravity, j[1]))[0]
 
 
-def witness_alone(rows: list[dict[str, Any]]) -> str:
-    """The witness's own side of the default policy's bounds."""
-    worst = max(row[WITNESS][WITNESS] for row in rows)
+def witness_alone(by_model: dict[str, Any]) -> str:
+    """The witness's own side of the default policy's bounds, beside the default model."""
+    worst = max(row[WITNESS][WITNESS] for row in by_model[DEFAULT])
     return "adult" if worst >= 0.80 else "safe" if worst <= 0.20 else "unknown"
 
 
@@ -147,17 +148,17 @@ def agreement(judged: list[dict[str, Any]]) -> Iterator[str]:
         shares = [
             Share(
                 sum(
-                    decision(r["fast"], model, "balanced") is decision(r["reference"], model, "balanced") for r in rows
+                    decision(r["fast"], model, "balanced") is decision(r["reference"], model, "balanced") for r in some
                 ),
-                len(rows),
+                len(some),
             )
-            for rows in (judged, large)
+            for some in (judged, large)
         ]
         name = f"`{model}`" + (" (default)" if model == DEFAULT else "")
         yield f"| {name} | {shares[0]} | {shares[1]} |"
     shares = [
-        Share(sum(witness_alone(r["fast"]) == witness_alone(r["reference"]) for r in rows), len(rows))
-        for rows in (judged, large)
+        Share(sum(witness_alone(r["fast"]) == witness_alone(r["reference"]) for r in some), len(some))
+        for some in (judged, large)
     ]
     yield f"| `{WITNESS}` alone, by its own two bounds | {shares[0]} | {shares[1]} |"
 
@@ -168,12 +169,12 @@ def largest_changes(judged: list[dict[str, Any]]) -> Iterator[str]:
     yield "| model | all pictures | large JPEGs alone |"
     yield "|---|---|---|"
     for model in (*FIVE_CLASS, WITNESS):
-        cells = []
-        for rows in (judged, [r for r in judged if r["kind"] == "large-jpeg"]):
+        cells, beside = [], DEFAULT if model == WITNESS else model
+        for some in (judged, [r for r in judged if r["kind"] == "large-jpeg"]):
             changes = [
                 max(abs(fast[model][name] - reference[model][name]) for name in fast[model])
-                for r in rows
-                for fast, reference in zip(r["fast"], r["reference"], strict=True)
+                for r in some
+                for fast, reference in zip(r["fast"][beside], r["reference"][beside], strict=True)
             ]
             cells.append(f"{np.mean(changes):.4f} / {np.percentile(changes, 95):.4f} / {max(changes):.3f}")
         yield f"| `{model}` | {cells[0]} | {cells[1]} |"
