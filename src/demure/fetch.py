@@ -49,9 +49,8 @@ _MAX_DIALS = 4  # addresses tried for one name: whoever answers for it could lis
 _MAX_PIECES = 50_000  # of one body: 20 MiB in chunks of a byte would keep the event loop busy for minutes
 _RESOLVER_THREADS = 16
 _MAX_HEAD_BYTES = 256 * 1024  # before the answer itself: a host could send interim ones without end
-_BODY_READ_BYTES = (
-    256 * 1024
-)  # what asyncio reads at once; httpcore asks for a quarter, and the rest is copied each time
+# What asyncio reads at once. httpcore asks for a quarter of it, and the rest is copied each time.
+_BODY_READ_BYTES = 256 * 1024
 _HOST_WITHIN = 2048  # characters of a URL that are looked at for the log
 
 
