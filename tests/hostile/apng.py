@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 import zlib
 
+from pictures import animation
+
 from hostile.damage import PICTURE, flips
 from hostile.ends import BAD, EITHER, LARGE, LONG, SHOWN, Rows
 from hostile.png import PNG_SIGNATURE, chunk, ihdr, packed, png, png_rows
-from pictures import animation
 
 LATER_LEVEL = 0x99  # of all samples, in all frames but the first
 

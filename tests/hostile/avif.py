@@ -6,11 +6,12 @@ import struct
 from functools import cache
 
 import numpy as np
+from pictures import animation, encode
+
 from hostile.boxes import box, damaged_boxes, dropped, in_box, type_box, with_property
 from hostile.damage import ALPHA, PICTURE
 from hostile.directories import exif
 from hostile.ends import BAD, EITHER, LONG, OTHER, SHOWN, Rows
-from pictures import animation, encode
 
 
 def avif_type(brand: bytes = b"avif") -> bytes:

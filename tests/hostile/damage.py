@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from hostile.ends import Rows
 from pictures import gradient
+
+from hostile.ends import Rows
 
 PICTURE = gradient(64, 48)
 ALPHA = np.dstack([PICTURE, np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))])

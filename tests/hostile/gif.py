@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 
+from pictures import animation, encode, noise
+
 from hostile.damage import PICTURE, flips, half
 from hostile.ends import BAD, EITHER, LARGE, LONG, SHOWN, Rows
 from hostile.streams import gif_lzw, gif_lzw_run
-from pictures import animation, encode, noise
 
 
 def gif_table(*colours: tuple[int, int, int]) -> bytes:

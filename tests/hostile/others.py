@@ -7,6 +7,8 @@ import io
 import tarfile
 import zipfile
 
+from pictures import encode, noise
+
 from hostile.avif import avif_type
 from hostile.bmp import bmp
 from hostile.boxes import box
@@ -17,7 +19,6 @@ from hostile.jpeg import good_jpeg, segment, with_segments
 from hostile.png import PNG_SIGNATURE, chunk, png
 from hostile.tiff import gray_tiff
 from hostile.webp import riff, vp8
-from pictures import encode, noise
 
 
 def zip_of(name: str, content: bytes) -> bytes:
