@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -164,16 +164,11 @@ POST = System(
     beside={"weights": KERAS_MODEL},
     variables=lambda _: {"MODEL": str(KERAS_MODEL)},
 )
-POST_FUNCTION = System(
+POST_FUNCTION = replace(
+    POST,
     name="post_function",
     title="the post's, tf.function",
     what="The same in all but one thing: the network is called as a `tf.function` of a fixed shape, not by `model.predict`.",
-    command=gunicorn("post", lambda _: 2),
-    install=install_post,
-    folder=HERE / "post",
-    weighed=site_packages("post"),
-    packages=("tensorflow", "keras", "flask", "gunicorn", "pillow"),
-    beside={"weights": KERAS_MODEL},
     variables=lambda _: {"MODEL": str(KERAS_MODEL), "FUNCTION": "yes"},
 )
 POST_TUNED = System(
