@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from documents import write_between
 from stages import processor
 
 from demure.classifier import Classifiers
@@ -57,7 +58,7 @@ def main() -> None:
                 print(f"{i} of {len(missing)}", file=sys.stderr)
     report = "\n".join(lines(list(read_scores())))
     print(report)
-    write_into(DOCUMENT, report)
+    write_between(DOCUMENT, MARKS, report)
 
 
 # --- Scoring ----------------------------------------------------------------------------------------------------------
@@ -195,15 +196,6 @@ def outcomes(judged: list[dict[str, Any]]) -> Iterator[str]:
 
 def machine() -> str:
     return f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-def write_into(document: Path, report: str) -> None:
-    if not document.exists() or MARKS[0] not in (text := document.read_text()):
-        print(f"{document} has no place for this", file=sys.stderr)
-        return
-    before, _, rest = text.partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    document.write_text(f"{before}{MARKS[0]}\n\n{report}\n\n{MARKS[1]}{after}")
 
 
 if __name__ == "__main__":

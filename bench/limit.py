@@ -27,9 +27,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from documents import Table, write_between
 from load import ROOT, percentile
 from measure import PICTURES, Picture, image_host, write_pictures
-from performance import Table
 from rich.console import Console
 from rivals import DEMURE
 from running import MODERATE, Running, ask, cpu_s, running
@@ -39,7 +39,7 @@ from demure.classifier import Classifier, bundled_classifiers
 from demure.inputs import Recipe, Row, prepare
 from demure.models import DEFAULT
 
-BEGIN, END = "<!-- bench/limit.py writes from here -->", "<!-- to here -->"
+MARKS = ("<!-- bench/limit.py writes from here -->", "<!-- to here -->")
 DOCUMENT = ROOT / "docs" / "performance.md"
 ROUTES = {"/predict": (DEFAULT,), MODERATE: (DEFAULT, "open_nsfw")}
 CLIENTS = 8
@@ -63,11 +63,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder))
         files = {picture: (Path(folder) / picture.file).read_bytes() for picture in PICTURES}
-        pin({second})
-        tables = [arithmetic(plan), one_client(plan, files, first, second), two_cores(plan, files, first, second)]
+        with pinned({second}):
+            at_peak = arithmetic(plan)
+        tables = [at_peak, one_client(plan, files, first, second), two_cores(plan, files, first, second)]
     for table in tables:
         console.print(table.as_rich())
-    write("\n\n".join([about(plan), *(f"### {table.title}\n\n{table.as_markdown()}" for table in tables)]))
+    parts = [about(plan), *(f"### {table.title}\n\n{table.as_markdown()}" for table in tables)]
+    write_between(DOCUMENT, MARKS, "\n\n".join(parts))
 
 
 def about(plan: Plan) -> str:
@@ -75,19 +77,6 @@ def about(plan: Plan) -> str:
         f"`python bench/limit.py --rounds {plan.rounds} --seconds {plan.seconds:g}`, {datetime.now(UTC):%Y-%m-%d}, "
         f"{processor()}, {os.cpu_count()} cores. Medians."
     )
-
-
-def write(report: str) -> None:
-    text = DOCUMENT.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{DOCUMENT} has no {BEGIN} and {END} to write between")
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{report}\n\n{END}{after}")
-
-
-def pin(cores: set[int]) -> None:
-    os.sched_setaffinity(0, cores)
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -188,11 +177,11 @@ def alone_and_served(
 @contextlib.contextmanager
 def pinned(cores: set[int] | frozenset[int]) -> Iterator[None]:
     before = os.sched_getaffinity(0)
-    pin(set(cores))
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
-        pin(before)
+        os.sched_setaffinity(0, before)
 
 
 # --- Two cores --------------------------------------------------------------------------------------------------------

@@ -6,16 +6,15 @@ What stands in the file before and after its two marks is somebody's, and kept.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import rich.table
+from documents import Table, write_between
 from measure import LINES, PICTURES, SAMPLES, Line
 from rivals import DEMURE, NSFWJS, OPENNSFW, POST, POST_FUNCTION, POST_TUNED, SYSTEMS, System
 
-BEGIN, END = "<!-- made by make bench -->", "<!-- end -->"
-NEW_FILE = f"# Performance\n\n{BEGIN}\n{END}\n"
+MARKS = ("<!-- made by make bench -->", "<!-- end -->")
 MB = 1_000_000
 SECONDS_A_DAY = 86_400
 DAYS_A_MONTH, DOLLARS_A_MONTH = 30, 10
@@ -28,35 +27,15 @@ CORES = {1: "one core", 2: "two cores"}
 Results = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Table:
-    title: str
-    header: list[str]
-    rows: list[list[str]]
-
-    def as_markdown(self) -> str:
-        lines = [self.header, ["---"] * len(self.header), *self.rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-    def as_rich(self) -> rich.table.Table:
-        table = rich.table.Table(*(name.replace("`", "") for name in self.header), title=self.title)
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-
 def tables(results: Results) -> Iterator[rich.table.Table]:
     for table in [*speed_tables(results), *forum_tables(results), *other_tables(results), goals_table(results)]:
         yield table.as_rich()
 
 
 def write(path: Path, results: Results) -> None:
-    text = path.read_text() if path.exists() else NEW_FILE
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path} has no {BEGIN} and {END} to write between")
-    path.write_text(f"{before}{BEGIN}\n\n{report(results)}\n\n{END}{after}")
+    if not path.exists():
+        path.write_text("# Performance\n\n{}\n{}\n".format(*MARKS))
+    write_between(path, MARKS, report(results))
 
 
 def report(results: Results) -> str:

@@ -164,9 +164,6 @@ class _PngFile(_PillowFile):
         check_png_transparency(data, self._image)
         self._profile = png_profile(data)
 
-    def look(self) -> Look | None:
-        return look_of(self._profile)
-
     def load(self, at_least: tuple[int, int] | None) -> Image.Image:
         image = super().load(at_least)
         # Counting costs half as much as decoding. Rows that are missing are zeros, and the last is the first to be missing.
@@ -231,9 +228,8 @@ class _ComposedFile:
 def _gif_picture(still: bytes, part: Part) -> Image.Image:
     image = GifImageFile(io.BytesIO(still))
     image.load()
-    indices = Image.frombytes(
-        "P", image.size, image.tobytes()
-    )  # Pillow calls some tables gray: the numbers are the same
+    # Pillow calls some tables gray: the numbers are the same.
+    indices = Image.frombytes("P", image.size, image.tobytes())
     check_indices(indices, part.colours, part.transparent)
     indices.putpalette(still[13 : 13 + 3 * part.colours])
     if part.transparent is None:
