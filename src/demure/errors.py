@@ -25,7 +25,9 @@ DemureError
 │   └── UnknownPolicy          unknown_policy
 ├── Overloaded                 overloaded
 ├── TimedOut                   timed_out
+├── Conflict                   conflict
 ├── StorageFull                storage_full
+├── StorageUnavailable         storage_unavailable
 └── SetupError                 the operator's own files or settings; found at start, not by a request
     ├── InvalidModel           invalid_model
     ├── DamagedWeights         damaged_weights
@@ -163,6 +165,19 @@ class StorageFull(DemureError):
 
     code = "storage_full"
     retryable = True
+
+
+class StorageUnavailable(DemureError):
+    """The database does not answer."""
+
+    code = "storage_unavailable"
+    retryable = True
+
+
+class Conflict(DemureError):
+    """Somebody else was there first, or what is asked for is not to be done in this state. Look again, then decide."""
+
+    code = "conflict"
 
 
 class SetupError(DemureError):

@@ -21,6 +21,7 @@ STATUS: dict[str, int] = {
     "unknown_model": 404,
     "unknown_policy": 404,
     "method_not_allowed": 405,
+    "conflict": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
     "empty_body": 422,
@@ -39,6 +40,7 @@ STATUS: dict[str, int] = {
     "upstream_unreachable": 502,
     "upstream_bad_redirect": 502,
     "overloaded": 503,
+    "storage_unavailable": 503,
     "upstream_timeout": 504,
     "timed_out": 504,
     "storage_full": 507,
@@ -118,7 +120,7 @@ async def send_problem(error: DemureError, scope: Scope, send: Send) -> None:
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]
-    if error.code in ("overloaded", "rate_limited"):
+    if error.code in ("overloaded", "rate_limited", "storage_unavailable"):
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode()))
