@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import postgres
 from tiny_models import FIVE, WITNESS, add_model, tiny_graph
 
 from demure.sandbox import Sandbox
@@ -25,3 +26,10 @@ def models_dir(tmp_path: Path) -> Path:
     add_model(folder, "colour", tiny_graph(5), FIVE)
     add_model(folder, "redness", tiny_graph(2), WITNESS)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stop_postgres() -> Iterator[None]:
+    yield
+    if postgres.cache_info().currsize:
+        postgres().close()

@@ -25,6 +25,7 @@ DemureError
 │   └── UnknownPolicy          unknown_policy
 ├── Overloaded                 overloaded
 ├── TimedOut                   timed_out
+├── NotPermitted               not_permitted
 ├── Conflict                   conflict
 ├── StorageFull                storage_full
 ├── StorageUnavailable         storage_unavailable
@@ -172,6 +173,12 @@ class StorageUnavailable(DemureError):
 
     code = "storage_unavailable"
     retryable = True
+
+
+class NotPermitted(DemureError):
+    """Who asks is known, and may not."""
+
+    code = "not_permitted"
 
 
 class Conflict(DemureError):

@@ -17,9 +17,10 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from demure.errors import NotPermitted
 from demure.keys import Key, Keyring, find_key
 from demure.keys import Scope as KeyScope
-from demure.web.problems import KeyRequired, NotPermitted, RateLimited
+from demure.web.problems import KeyRequired, RateLimited
 
 OPEN = {"/health", "/livez"}
 # What a key-less caller on this machine may ask, and the scope that a key needs for it.

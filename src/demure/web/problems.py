@@ -59,10 +59,6 @@ class KeyRequired(RequestError):
     code = "key_required"
 
 
-class NotPermitted(RequestError):
-    code = "not_permitted"
-
-
 class MethodNotAllowed(RequestError):
     """`allow` lists the methods that would be (RFC 9110, 15.5.6)."""
 
