@@ -79,6 +79,43 @@ class Actor:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What the machine thought of an image: as in its answer."""
+
+    decision: str
+    reason: str
+    score: float | None
+    scores: Mapping[str, float] | None
+    witnesses: Mapping[str, float] | None
+    media: Mapping[str, Any] | None
+    model: str
+    policy: str
+    policy_version: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Who sent an image, by the site's own names; `details` is the metadata that came with it."""
+
+    caller_id: str = ""
+    subject: str = ""  # whose image it is
+    details: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What makes an item of an image."""
+
+    sha256: bytes
+    judgement: Judgement
+    submission: Submission
+    kind: Kind = Kind.UNKNOWN
+    priority: float = 0.0
+    note: str | None = None
+    pdq: bytes | None = None
+
+
+@dataclass(frozen=True)
 class Review:
     """One item. `version` counts up with every move: who names an older one has not seen the last."""
 
@@ -92,17 +129,8 @@ class Review:
     note: str | None
     claimed_by: str | None
     claimed_until_ms: int | None
-    # What the machine thought.
-    decision: str
-    reason: str
-    score: float
-    scores: Mapping[str, float] | None
-    witnesses: Mapping[str, float] | None
-    media: Mapping[str, Any] | None
-    model: str
-    policy: str
-    policy_version: str
-    pdq: str | None  # hex
+    judgement: Judgement
+    pdq: str | None  # hex; where near copies can be found by it
     # What a person thought.
     verdict: Verdict | None
     verdict_by: str | None
@@ -112,7 +140,8 @@ class Review:
     @property
     def overturns(self) -> bool:
         """Whether the verdict is another than what the machine had decided. An `unknown` decided nothing."""
-        return self.verdict is not None and self.decision in (*Verdict,) and self.decision != self.verdict
+        decided = self.judgement.decision
+        return self.verdict is not None and decided in (*Verdict,) and decided != self.verdict
 
     def holder(self, now_ms: int) -> str | None:
         """Who has it, while the lease lasts."""

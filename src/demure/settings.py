@@ -72,6 +72,7 @@ def held_bytes(memory: int) -> int:
 
 
 Count = Annotated[int, Field(ge=1)]
+Days = Annotated[int, Field(ge=1, le=36500)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -81,6 +82,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     data_dir: Path = Path("~/.local/share/demure")
+    database_url: str = Field("", repr=False)  # may hold a password
     models_dir: Path | None = None
     policies_dir: Path | None = None
     model: str = models.DEFAULT
@@ -91,6 +93,17 @@ class Settings(BaseModel):
     hosts: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
     public: Literal["", "yes-without-keys"] = ""
     rate_limit: str = "6000/minute"
+
+    memory_distance: Annotated[int, Field(ge=0, le=64)] = 31  # bits of 256
+    review_lease_s: Seconds = 300.0
+    review_undo_s: Annotated[float, Field(ge=0, le=86400)] = 600.0
+    review_alert: Count = 100  # items that wait
+    review_break_minutes: Annotated[int, Field(ge=0, le=1440)] = 50
+    escalation_text: str = ""
+    keep_previews_days: Days = 7
+    keep_decisions_days: Days = 90
+    keep_reviews_days: Days = 365
+    keep_audit_days: Days = 365
 
     fetch_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = ()
     fetch_ports: Annotated[frozenset[int], BeforeValidator(_ports)] = FetchLimits().ports

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, inspect, text
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -83,6 +85,25 @@ class Database:
             options["isolation_level"] = "REPEATABLE READ"
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
+
+
+def upsert(
+    table: Table, connection: Connection, values: Mapping[str, Any], keys: Sequence[str], keep: Container[str] = ()
+) -> None:
+    """Insert a row, or give the one with the same `keys` its values, except those to `keep`."""
+    statement = _insert(table, connection).values(values)
+    new = {name: statement.excluded[name] for name in values if name not in keys and name not in keep}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=new))
+
+
+def insert_new(table: Table, connection: Connection, values: Mapping[str, Any]) -> Row[Any] | None:
+    """Insert a row and return it; None where another has what must be unique."""
+    statement = _insert(table, connection).values(values).on_conflict_do_nothing().returning(table)
+    return connection.execute(statement).one_or_none()
+
+
+def _insert(table: Table, connection: Connection) -> Any:
+    return (sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert)(table)
 
 
 def revision(connection: Connection) -> str | None:

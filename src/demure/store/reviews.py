@@ -1,0 +1,333 @@
+"""The queue: items are opened, claimed, judged and taken back, each in one transaction with its event and its audit record."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, insert, select, update
+
+from demure.errors import Conflict, SourceNotFound
+from demure.previews import Preview
+from demure.reviews import Actor, Judgement, Kind, Move, Opening, Order, Review, State, Verdict, after
+from demure.store import memory
+from demure.store.audit import append
+from demure.store.database import Database, insert_new
+from demure.store.events import emit
+from demure.store.images import note_submission, submissions_of
+from demure.store.memory import HashKind
+from demure.store.schema import previews, reviews, skips
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long what lasts."""
+
+    lease_s: float = 300.0  # a claim, unless it is made anew
+    undo_s: float = 600.0  # a verdict can be taken back; its preview is kept until then
+    preview_s: float = 7 * 86400.0
+
+
+class Reviews:
+    """Thread-safe. What goes wrong is raised as the move's own error (reviews.after), SourceNotFound, or the database's."""
+
+    def __init__(
+        self,
+        database: Database,
+        times: Times = Times(),
+        endpoints: Sequence[str] = (),
+        on_event: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`endpoints` are the URLs that events are sent to; `on_event` is called when there is something to send."""
+        self.times = times
+        self._database = database
+        self._endpoints = tuple(endpoints)
+        self._on_event = on_event
+
+    def open(
+        self,
+        opening: Opening,
+        pictures: Sequence[Preview],
+        *,
+        after_decision: Callable[[Connection], None] = lambda _: None,
+    ) -> Review:
+        """Put an image into the queue, or add its sender to the item that is there already."""
+        now_ms = self._database.now_ms()
+
+        def work(connection: Connection) -> Review:
+            after_decision(connection)
+            note_submission(connection, now_ms, opening.sha256, opening.submission)
+            found = self._insert(connection, opening, now_ms) or self._join(connection, opening)
+            if State(found.state) is State.OPEN:
+                self._keep_previews(connection, found.id, pictures, now_ms)
+            return _review(found)
+
+        return self._database.write(work)
+
+    def claim(self, id: str, actor: Actor, lease_s: float | None = None) -> Review:
+        """Hold an item, or hold it longer."""
+        return self._move(id, actor, Move.CLAIM, None, lambda _c, _r, now_ms: self._lease(actor, now_ms, lease_s))
+
+    def claim_next(self, actor: Actor, order: Order = Order.OLDEST, lease_s: float | None = None) -> Review | None:
+        """Hold the item that comes next, or None where none is free. Those that the actor skipped come last."""
+        now_ms = self._database.now_ms()
+        free = (reviews.c.state == State.OPEN) & (
+            (reviews.c.claimed_until_ms.is_(None)) | (reviews.c.claimed_until_ms <= now_ms)
+        )
+        skipped = exists().where(skips.c.review_id == reviews.c.id, skips.c.reviewer == str(actor))
+        turn = select(reviews.c.id).where(free).order_by(skipped, reviews.c.rank, *_by(order)).limit(1)
+        # PostgreSQL passes over rows that others are about to take; SQLite lets one writer in at a time.
+        claimed = (
+            update(reviews)
+            .where(reviews.c.id == turn.with_for_update(skip_locked=True).scalar_subquery(), free)
+            .values(version=reviews.c.version + 1, **self._lease(actor, now_ms, lease_s))
+            .returning(reviews)
+        )
+
+        def work(connection: Connection) -> Review | None:
+            row = connection.execute(claimed).one_or_none()
+            return None if row is None else _review(row)
+
+        return self._database.write(work, durable=False)
+
+    def settle(self, id: str, actor: Actor, verdict: Verdict, version: int | None, note: str | None = None) -> Review:
+        """A person's verdict: remembered from now on, told to the site, and its preview on the way out."""
+
+        def change(connection: Connection, review: Review, now_ms: int) -> dict[str, Any]:
+            known = _hashes(review)
+            before = memory.known_of(connection, known)
+            memory.remember(connection, now_ms, known, verdict, str(actor), review.id)
+            self._delete_previews(connection, id, now_ms + self._ms(self.times.undo_s))
+            said = {"verdict": verdict, "verdict_by": str(actor), "verdict_ms": now_ms, "verdict_note": note}
+            return {**said, "replaced": before, **_NOBODY}
+
+        return self._move(id, actor, Move.SETTLE, version, change)
+
+    def undo(self, id: str, actor: Actor, version: int | None) -> Review:
+        """Take a verdict back, and hold the item again. What the memory said before, it says again."""
+
+        def change(connection: Connection, review: Review, now_ms: int) -> dict[str, Any]:
+            if now_ms > (review.verdict_ms or 0) + self._ms(self.times.undo_s):
+                raise Conflict("it is too late to take this verdict back; send the image anew as an appeal")
+            if connection.execute(select(reviews.c.id).where(_in_queue(bytes.fromhex(review.sha256)))).first():
+                raise Conflict("the image stands in the queue again; judge it there")
+            before = connection.execute(select(reviews.c.replaced).where(reviews.c.id == id)).scalar_one()
+            memory.put_back(connection, id, before or [])
+            self._delete_previews(connection, id, now_ms + self._ms(self.times.preview_s))
+            unsaid = dict.fromkeys(("verdict", "verdict_by", "verdict_ms", "verdict_note", "replaced"))
+            return {**unsaid, **self._lease(actor, now_ms, None)}
+
+        return self._move(id, actor, Move.UNDO, version, change)
+
+    def skip(self, id: str, actor: Actor, version: int | None) -> Review:
+        """Pass an item on: to this actor it comes back last."""
+
+        def change(connection: Connection, _review: Review, _now_ms: int) -> dict[str, Any]:
+            insert_new(skips, connection, {"review_id": id, "reviewer": str(actor)})
+            return _NOBODY
+
+        return self._move(id, actor, Move.SKIP, version, change)
+
+    def escalate(self, id: str, actor: Actor, version: int | None, note: str | None = None) -> Review:
+        """Hide and freeze an item: no label, no memory, and nothing of it is swept until an admin releases it."""
+
+        def change(connection: Connection, _review: Review, _now_ms: int) -> dict[str, Any]:
+            self._delete_previews(connection, id, None)
+            return {"verdict_note": note, **_NOBODY}
+
+        return self._move(id, actor, Move.ESCALATE, version, change)
+
+    def release(self, id: str, actor: Actor, version: int | None) -> Review:
+        """Put an escalated item back into the queue. For admins."""
+
+        def change(connection: Connection, _review: Review, now_ms: int) -> dict[str, Any]:
+            self._delete_previews(connection, id, now_ms + self._ms(self.times.preview_s))
+            return {"verdict_note": None}
+
+        return self._move(id, actor, Move.RELEASE, version, change)
+
+    def get(self, id: str) -> Review:
+        return self._database.read(lambda c: _review(_found(c, _by_id(id))))
+
+    def page(self, states: Sequence[State], after: str | None = None, at_most: int = 50) -> list[Review]:
+        """Items in those states, the oldest first; `after` is the id of the last one that was told."""
+        page = select(reviews).where(reviews.c.state.in_(states)).order_by(reviews.c.opened_ms, reviews.c.id)
+
+        def work(connection: Connection) -> list[Review]:
+            wanted = page
+            if after is not None:
+                last = _found(connection, _by_id(after))
+                later = (reviews.c.opened_ms == last.opened_ms) & (reviews.c.id > last.id)
+                wanted = page.where((reviews.c.opened_ms > last.opened_ms) | later)
+            return [_review(row) for row in connection.execute(wanted.limit(at_most))]
+
+        return self._database.read(work)
+
+    def submissions(self, review: Review) -> list[dict[str, Any]]:
+        """The first hundred of those who sent it."""
+        return self._database.read(lambda c: submissions_of(c, bytes.fromhex(review.sha256)))
+
+    def preview(self, id: str, number: int, actor: Actor) -> Preview:
+        """A picture of an item. That it was seen is noted."""
+        wanted = select(previews).where(previews.c.review_id == id, previews.c.number == number)
+
+        def work(connection: Connection) -> Preview:
+            row = _found(connection, wanted)
+            append(connection, self._database.now_ms(), str(actor), "review.viewed", f"review:{id}", number=number)
+            return Preview(row.number, row.frame, row.width, row.height, row.type, bytes(row.data))
+
+        return self._database.write(work, durable=False)
+
+    def pictures(self, id: str) -> list[tuple[int, int, int, int]]:
+        """(number, frame, width, height) of each picture there is of an item."""
+        columns = (previews.c.number, previews.c.frame, previews.c.width, previews.c.height)
+        wanted = select(*columns).where(previews.c.review_id == id).order_by(previews.c.number)
+        return [tuple(row) for row in self._database.read(lambda c: c.execute(wanted).all())]
+
+    def _move(
+        self,
+        id: str,
+        actor: Actor,
+        move: Move,
+        version: int | None,
+        change: Callable[[Connection, Review, int], dict[str, Any]],
+    ) -> Review:
+        """One legal move: what it changes beside the state, then its event, then the audit record."""
+        now_ms = self._database.now_ms()
+
+        def work(connection: Connection) -> Review:
+            before = _review(_found(connection, _by_id(id).with_for_update()))
+            state = after(before, move, actor, version, now_ms)
+            values = {"state": state, "version": before.version + 1, **change(connection, before, now_ms)}
+            moved = _review(
+                connection.execute(update(reviews).where(reviews.c.id == id).values(values).returning(reviews)).one()
+            )
+            if move in _TOLD:
+                emit(connection, now_ms, self._endpoints, _TOLD[move], _event(connection, before, moved))
+            if move is not Move.CLAIM:
+                verdict = {"verdict": moved.verdict} if moved.verdict else {}
+                append(connection, now_ms, str(actor), f"review.{move}", f"review:{id}", sha256=moved.sha256, **verdict)
+            return moved
+
+        moved = self._database.write(work, durable=move not in (Move.CLAIM, Move.SKIP))
+        if move in _TOLD:
+            self._on_event()
+        return moved
+
+    def _insert(self, connection: Connection, opening: Opening, now_ms: int) -> Row[Any] | None:
+        """A new item, unless the image stands in the queue."""
+        values = {
+            "id": secrets.token_hex(12),
+            "sha256": opening.sha256,
+            "kind": opening.kind,
+            "state": State.OPEN,
+            "version": 1,
+            "rank": _rank(opening.kind),
+            "priority": opening.priority,
+            "opened_ms": now_ms,
+            "note": opening.note,
+            **vars(opening.judgement),
+            "score": opening.judgement.score or 0.0,
+            "pdq": opening.pdq,
+        }
+        return connection.execute(
+            make(reviews).values(values).on_conflict_do_nothing().returning(reviews)
+        ).one_or_none()
+
+    def _join(self, connection: Connection, opening: Opening) -> Row[Any]:
+        """The item that the image has; an appeal brings it forward."""
+        found = _found(connection, select(reviews).where(_in_queue(opening.sha256)).with_for_update())
+        news: dict[str, Any] = {"priority": max(found.priority, opening.priority)}
+        if opening.kind is not Kind.UNKNOWN and _rank(opening.kind) <= found.rank:
+            news |= {"kind": opening.kind, "rank": _rank(opening.kind), "note": opening.note or found.note}
+        changed = update(reviews).where(reviews.c.id == found.id).values(news).returning(reviews)
+        return connection.execute(changed).one()
+
+    def _keep_previews(self, connection: Connection, id: str, pictures: Sequence[Preview], now_ms: int) -> None:
+        if not pictures or connection.execute(select(previews.c.number).where(previews.c.review_id == id)).first():
+            return
+        kept = {"review_id": id, "delete_ms": now_ms + self._ms(self.times.preview_s)}
+        connection.execute(insert(previews), [{**kept, **vars(picture)} for picture in pictures])
+
+    def _delete_previews(self, connection: Connection, id: str, when_ms: int | None) -> None:
+        connection.execute(update(previews).where(previews.c.review_id == id).values(delete_ms=when_ms))
+
+    def _lease(self, actor: Actor, now_ms: int, lease_s: float | None) -> dict[str, Any]:
+        return {"claimed_by": str(actor), "claimed_until_ms": now_ms + self._ms(lease_s or self.times.lease_s)}
+
+    @staticmethod
+    def _ms(seconds: float) -> int:
+        return int(seconds * 1000)
+
+
+_NOBODY: dict[str, Any] = {"claimed_by": None, "claimed_until_ms": None}
+_TOLD = {Move.SETTLE: "review.settled", Move.UNDO: "review.undone", Move.ESCALATE: "review.escalated"}
+
+
+def _in_queue(sha256: bytes) -> ColumnElement[bool]:
+    return (reviews.c.sha256 == sha256) & reviews.c.state.in_((State.OPEN, State.ESCALATED))
+
+
+def _rank(kind: Kind) -> int:
+    return 0 if kind is Kind.APPEAL else 1
+
+
+def _by(order: Order) -> list[ColumnElement[Any]]:
+    first = {Order.OLDEST: [], Order.RISK: [reviews.c.score.desc()], Order.PRIORITY: [reviews.c.priority.desc()]}[order]
+    return [*first, reviews.c.opened_ms, reviews.c.id]
+
+
+def _hashes(review: Review) -> list[tuple[HashKind, bytes]]:
+    known = [(HashKind.SHA256, bytes.fromhex(review.sha256))]
+    return known if review.pdq is None else [*known, (HashKind.PDQ, bytes.fromhex(review.pdq))]
+
+
+def _event(connection: Connection, before: Review, moved: Review) -> dict[str, Any]:
+    """What the site is told: enough to find its own record, and nothing of the picture."""
+    return {
+        "review": moved.id,
+        "kind": moved.kind,
+        "sha256": moved.sha256,
+        "decision": moved.judgement.decision,
+        "verdict": moved.verdict,
+        "withdrawn": before.verdict if moved.verdict is None else None,
+        "overturned": moved.overturns,
+        "by": moved.verdict_by,
+        "note": moved.verdict_note,
+        "submissions": submissions_of(connection, bytes.fromhex(moved.sha256)),
+    }
+
+
+def _by_id(id: str) -> Select[Any]:
+    return select(reviews).where(reviews.c.id == id)
+
+
+def _found(connection: Connection, wanted: Select[Any]) -> Row[Any]:
+    row = connection.execute(wanted).one_or_none()
+    if row is None:
+        raise SourceNotFound("there is no such review, or nothing of it is left to be seen")
+    return row
+
+
+def _review(row: Row[Any]) -> Review:
+    judgement = Judgement(**{name: getattr(row, name) for name in Judgement.__dataclass_fields__})
+    return Review(
+        id=row.id,
+        sha256=bytes(row.sha256).hex(),
+        kind=Kind(row.kind),
+        state=State(row.state),
+        version=row.version,
+        priority=row.priority,
+        opened_ms=row.opened_ms,
+        note=row.note,
+        claimed_by=row.claimed_by,
+        claimed_until_ms=row.claimed_until_ms,
+        judgement=judgement,
+        pdq=None if row.pdq is None else bytes(row.pdq).hex(),
+        verdict=None if row.verdict is None else Verdict(row.verdict),
+        verdict_by=row.verdict_by,
+        verdict_ms=row.verdict_ms,
+        verdict_note=row.verdict_note,
+    )
