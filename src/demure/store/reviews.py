@@ -232,9 +232,7 @@ class Reviews:
             "score": opening.judgement.score or 0.0,
             "pdq": opening.pdq,
         }
-        return connection.execute(
-            make(reviews).values(values).on_conflict_do_nothing().returning(reviews)
-        ).one_or_none()
+        return insert_new(reviews, connection, values)
 
     def _join(self, connection: Connection, opening: Opening) -> Row[Any]:
         """The item that the image has; an appeal brings it forward."""
