@@ -15,19 +15,20 @@ with atheris.instrument_imports(include=["demure", "json"]):
     from demure.decode import DecodeLimits
     from demure.errors import ImageError, SourceError, Undecodable
     from demure.formats import Format
-    from demure.inputs import Inputs, Recipe
-    from demure.preprocess import Crop, Fidelity, Resize
+    from demure.inputs import Inputs, Recipe, Row
+    from demure.preprocess import Crop, Fidelity, Fit, Luma, Resize
     from demure.sandbox import _Child
 
 LIMITS = DecodeLimits(max_frames=10, max_sampled_frames=2, max_pixels=10_000, timeout_s=2.0)
 STEPS = {"plain": (Resize(4, 3, antialias=False),), "cropped": (Resize(8, 8, antialias=True), Crop(2, 5))}
 SIZES = {"plain": (4, 3), "cropped": (2, 5)}
-RECIPES = [Recipe(STEPS, fidelity, LIMITS) for fidelity in Fidelity]
+FAST, EXACT = (Recipe(STEPS, fidelity, LIMITS) for fidelity in Fidelity)
+OTHERS = Recipe({"luma": (Luma(5),), "worst": (Fit(6),)}, limits=LIMITS, only={"worst": 1})
 
 
 def target(data: bytes) -> None:
     """The first byte chooses the recipe; the rest is what the child sends before it hangs up."""
-    recipe = RECIPES[data[:1] == b"e"]
+    recipe = {b"e": EXACT, b"o": OTHERS}.get(data[:1], FAST)
     child, theirs = child_that_is_nobody()
     with child.connection, theirs:
         theirs.sendall(data[1:])
@@ -57,12 +58,24 @@ def check_inputs(inputs: Inputs, recipe: Recipe) -> None:
     check(0 < media.width * media.height <= LIMITS.max_pixels, media)
     check(0 < media.frames <= LIMITS.max_frames and 0 < media.sampled <= LIMITS.max_sampled_frames, media)
     check(1 <= len(inputs.rows) <= 2 * LIMITS.max_sampled_frames)
-    for row in inputs.rows:
+    for number, row in enumerate(inputs.rows):
         check(type(row.frame) is int and 0 <= row.frame < media.frames, row.frame)
+        if recipe is OTHERS:
+            check_others(row, number)
+            continue
         check({name: (p.width, p.height) for name, p in row.pixels.items()} == SIZES)
-        for pixels in row.pixels.values():
-            check(pixels.dtype == "uint8" or (pixels.dtype == "float32" and recipe.fidelity is Fidelity.REFERENCE))
+        for name, pixels in row.pixels.items():
+            check(pixels.dtype == ("float32" if recipe is EXACT and name == "plain" else "uint8"))
             check(pixels.as_array().shape == (pixels.height, pixels.width, 3))
+
+
+def check_others(row: Row, number: int) -> None:
+    check(list(row.pixels) in ([["luma", "worst"], ["worst", "luma"]] if number == 1 else [["luma"]]), row.pixels)
+    for name, pixels in row.pixels.items():
+        most, bands = {"luma": (5, ()), "worst": (6, (3,))}[name]
+        check(type(pixels.width) is type(pixels.height) is int, pixels)
+        check(1 <= pixels.width <= most and 1 <= pixels.height <= most and pixels.dtype == "uint8", pixels)
+        check(pixels.as_array().shape == (pixels.height, pixels.width, *bands))
 
 
 def message(header: object, body: bytes = b"") -> bytes:
@@ -70,7 +83,7 @@ def message(header: object, body: bytes = b"") -> bytes:
     return len(encoded).to_bytes(4, "big") + encoded + body
 
 
-ROW = {"frame": 0, "pixels": {"plain": [4, 3, "uint8"], "cropped": [2, 5, "uint8"]}}
+ROW = {"frame": 0, "pixels": {"plain": [4, 3, 3, "uint8"], "cropped": [2, 5, 3, "uint8"]}}
 MEDIA = {"type": "image/png", "width": 9, "height": 9, "frames": 1, "sampled": 1}
 ODD = [None, True, -1, 0, 2, 1.5, 10**30, float("nan"), "", "\ud800", "image/png", "undecodable", "too_large", [], {}]
 
@@ -107,12 +120,15 @@ def oddly(value: Any, dice: Random) -> Any:
 
 
 def seeds() -> list[bytes]:
-    whole, real = bytes(66), {**ROW, "pixels": {"plain": [4, 3, "float32"], "cropped": [2, 5, "uint8"]}}
+    whole, real = bytes(66), {**ROW, "pixels": {"plain": [4, 3, 3, "float32"], "cropped": [2, 5, 3, "uint8"]}}
+    luma, worst = {"luma": [5, 5, 1, "uint8"]}, {"worst": [6, 1, 3, "uint8"]}
     sampled = {**MEDIA, "frames": 7, "sampled": 2}
     return [
         b"f" + message({"media": MEDIA, "rows": [ROW]}, whole),
         b"f" + message({"media": sampled, "rows": [ROW, {**ROW, "frame": 6}]}, whole * 2),
         b"e" + message({"media": MEDIA, "rows": [real]}, bytes(174)),
+        b"o" + message({"media": MEDIA, "rows": [{**ROW, "pixels": luma}]}, bytes(25)),
+        b"o" + message({"media": MEDIA, "rows": [{**ROW, "pixels": luma}, {**ROW, "pixels": luma | worst}]}, bytes(68)),
         b"f" + message({"error": "undecodable", "message": "damaged", "retire": True}),
         b"f" + message({"error": "too_large", "message": "x" * 1500}),
         b"f" + message({"ready": True}),

@@ -273,6 +273,15 @@ def floats(data: bytes, recipe: Recipe) -> Inputs:
     return Inputs(Media("image/png", 1, 1, 1, 1), (Row(0, {name: pixels}),))
 
 
+def claim(data: bytes, recipe: Recipe) -> Inputs:
+    """Rows of black pictures of the sizes that the bytes say: JSON, for each row {name: [width, height, bands]}."""
+    rows = [
+        Row(0, {name: Pixels(w, h, "uint8", bytes(w * h * bands), bands) for name, (w, h, bands) in pixels.items()})
+        for pixels in json.loads(data)
+    ]
+    return Inputs(Media("image/png", 1, 1, 1, 1), tuple(rows))
+
+
 def answer(
     recipe: Recipe,
     frame: int = 0,

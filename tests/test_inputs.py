@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pictures import animation, encode, gradient, noise
+from pictures import animation, encode, gradient, noise, plain
 from profiles import INVERTING, SWAPPED
 
 from demure.decode import MOST_PICTURES, DecodeLimits, Media
 from demure.errors import NotAnImage, TooManyPixels, Undecodable
 from demure.inputs import Recipe, prepare, prepare_array
-from demure.preprocess import Crop, Fidelity, Resize
+from demure.preprocess import Crop, Fidelity, Fit, Jpeg, Luma, Resize
 
 PLAIN = (Resize(8, 8, antialias=False),)
 CROPPED = (Resize(10, 12, antialias=True), Crop(6, 6))
@@ -29,6 +29,69 @@ def test_a_reduced_decode_keeps_four_times_the_largest_input_or_twice_that_of_a_
     assert Recipe({"plain": PLAIN}).at_least == (32, 32)
     assert Recipe({"cropped": CROPPED}).at_least == (20, 24)
     assert BOTH.at_least == (32, 32)
+
+
+def test_luma_and_previews_keep_the_size_that_they_end_at():
+    assert Recipe({"luma": (Luma(512),)}).at_least == (512, 512)
+    assert Recipe({"worst": (Fit(512),), "strip": (Fit(160),)}).at_least == (512, 512)
+
+
+MODELS = {
+    "plain": (Resize(224, 224, antialias=False),),
+    "cropped": (Resize(256, 256, antialias=True), Crop(224, 224), Jpeg(75)),
+}
+
+
+@pytest.mark.parametrize(("width", "height"), [(4000, 3000), (1800, 1792), (1030, 1024), (900, 2000)])
+def test_luma_changes_nothing_of_what_models_of_the_usual_size_are_given(width: int, height: int):
+    data = encode(gradient(width, height), "JPEG")
+    alone, beside = Recipe(MODELS), Recipe({**MODELS, "luma": (Luma(512),)})
+    assert beside.at_least == alone.at_least == (896, 896)
+    (row,) = prepare(data, beside).rows
+    assert prepare(data, alone).rows[0].pixels == {name: row.pixels[name] for name in MODELS}
+    assert len(row.pixels["luma"].data) == 512 * 512
+
+
+def test_luma_alone_is_of_a_reduced_decode_that_is_large_enough():
+    (row,) = prepare(encode(gradient(2100, 1100), "JPEG"), Recipe({"luma": (Luma(512),)})).rows
+    assert row.pixels["luma"].as_array().shape == (512, 512)
+
+
+def test_one_row_alone_can_be_made_large():
+    frames = [noise(40, 20, seed=i) for i in range(4)]
+    recipe = Recipe({"worst": (Fit(30),), "strip": (Fit(10),)}, only={"worst": 2})
+    rows = prepare(animation(frames), recipe).rows
+    assert [sorted(row.pixels) for row in rows] == [["strip"], ["strip"], ["strip", "worst"], ["strip"]]
+    assert rows[2].pixels["worst"].as_array().shape == (15, 30, 3)
+
+
+def test_rows_are_counted_over_all_frames():
+    """Two of each frame here: on white, then on black."""
+    frames = [np.dstack([plain([40 * i, 0, 0], 20), np.full((20, 20), 9, np.uint8)]) for i in range(3)]
+    recipe = Recipe({"worst": (Fit(8),)}, only={"worst": 3})
+    rows = prepare(animation(frames, "PNG"), recipe).rows
+    assert [(row.frame, list(row.pixels)) for row in rows] == [
+        (0, []),
+        (0, []),
+        (1, []),
+        (1, ["worst"]),
+        (2, []),
+        (2, []),
+    ]
+    assert rows[3].pixels["worst"].as_array().mean() < 15
+
+
+def test_an_array_has_luma_and_one_row():
+    recipe = Recipe({"luma": (Luma(512),), "worst": (Fit(8),), "none": (Fit(8),)}, only={"worst": 0, "none": 1})
+    (row,) = prepare_array(gradient(40, 30), recipe).rows
+    assert {name: p.as_array().shape for name, p in row.pixels.items()} == {"luma": (30, 40), "worst": (6, 8, 3)}
+
+
+def test_recipes_that_differ_in_their_one_row_are_not_the_same():
+    """They are cached by this."""
+    first, second = (Recipe({"worst": (Fit(8),)}, only={"worst": n}) for n in range(2))
+    assert first != second
+    assert hash(first) != hash(second)
 
 
 def test_reference_decodes_in_full():

@@ -13,10 +13,14 @@ from demure.preprocess import (
     Crop,
     Divide,
     Fidelity,
+    Fit,
     Jpeg,
+    Luma,
     Pixels,
     Resize,
     Subtract,
+    can_make,
+    output_dtype,
     output_size,
     run_pixel_steps,
     run_value_steps,
@@ -105,3 +109,82 @@ def test_value_steps_run_in_order_and_make_a_batch_of_one():
 def test_the_output_size_is_that_of_the_last_resize_or_crop():
     assert output_size([SQUARE, Divide(255)]) == (224, 224)
     assert output_size([Resize(256, 250, antialias=True), Crop(224, 200), Jpeg(75)]) == (224, 200)
+
+
+FIT_512 = {  # (width, height) of the source and of the result
+    "at-the-limit": ((512, 512), (512, 512)),
+    "a-pixel-more": ((513, 100), (512, 100)),  # 99.8
+    "landscape": ((1024, 768), (512, 384)),
+    "portrait": ((768, 1024), (384, 512)),
+    "small": ((300, 200), (300, 200)),
+    "one-pixel": ((1, 1), (1, 1)),
+    "wide-line": ((10_000, 1), (512, 1)),  # 0.05
+    "tall-line": ((1, 10_000), (1, 512)),
+}
+
+
+@pytest.mark.parametrize(("source", "size"), FIT_512.values(), ids=FIT_512)
+def test_fit_keeps_the_shape_and_enlarges_nothing(source: tuple[int, int], size: tuple[int, int]):
+    pixels = run_pixel_steps(Image.new("RGB", source), [Fit(512)], Fidelity.FAST)
+    assert (pixels.width, pixels.height, pixels.bands) == (*size, 3)
+    assert pixels.as_array().shape == (size[1], size[0], 3)
+    assert can_make([Fit(512)], *size, 3)
+
+
+LUMA_512 = {
+    "at-the-limit": ((512, 512), (512, 512)),
+    "a-pixel-wider": ((513, 40), (512, 512)),
+    "a-pixel-taller": ((40, 513), (512, 512)),
+    "large": ((3000, 2000), (512, 512)),
+    "small": ((300, 200), (300, 200)),
+    "one-pixel": ((1, 1), (1, 1)),
+    "wide-line": ((10_000, 1), (512, 512)),
+}
+
+
+@pytest.mark.parametrize(("source", "size"), LUMA_512.values(), ids=LUMA_512)
+def test_luma_is_a_square_if_either_side_is_longer(source: tuple[int, int], size: tuple[int, int]):
+    pixels = run_pixel_steps(Image.new("RGB", source), [Luma(512)], Fidelity.FAST)
+    assert (pixels.width, pixels.height, pixels.bands) == (*size, 1)
+    assert pixels.as_array().shape == (size[1], size[0])
+    assert can_make([Luma(512)], *size, 1)
+
+
+def test_what_is_small_already_keeps_its_pixels():
+    source = noise(60, 40)
+    np.testing.assert_array_equal(run_pixel_steps(Image.fromarray(source), [Fit(60)], Fidelity.FAST).as_array(), source)
+
+
+def test_luma_weighs_the_channels_as_television_does():
+    """ITU-R BT.601: 0.299, 0.587 and 0.114 of 255 are 76.2, 149.7 and 29.1."""
+    source = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]], np.uint8)
+    pixels = run_pixel_steps(Image.fromarray(source), [Luma(512)], Fidelity.FAST)
+    assert pixels.as_array().tolist() == [[76, 150, 29, 255]]
+
+
+@pytest.mark.parametrize("step", [Fit(512), Luma(512)])
+@pytest.mark.parametrize("fidelity", Fidelity)
+def test_pictures_that_are_no_models_take_averages(step: Fit | Luma, fidelity: Fidelity):
+    """Black and white by turns: without antialiasing some pixels would be of one alone."""
+    source = np.zeros((1600, 1600, 3), np.uint8)
+    source[:, ::2] = 255
+    pixels = run_pixel_steps(Image.fromarray(source), [step], fidelity)
+    assert pixels.dtype == output_dtype([step], fidelity) == "uint8"
+    assert np.abs(pixels.as_array() - 127.5).max() < 45
+
+
+@pytest.mark.parametrize(("width", "height"), [(700, 600), (1632, 1224), (4000, 3000)])
+def test_luma_keeps_everything_in_its_place(width: int, height: int):
+    """A gray that grows to the right, then downwards: pixel i of 512 sees the middle of its stretch of the source."""
+    middle = 255 * (np.arange(512) + 0.5) / 512
+    ramp = 255 * (np.arange(width) + 0.5) / width
+    rightwards = np.broadcast_to(ramp[np.newaxis, :, np.newaxis], (height, width, 3)).astype(np.uint8)
+    for source, expected in [(rightwards, middle), (rightwards.swapaxes(0, 1), middle[:, np.newaxis])]:
+        made = run_pixel_steps(Image.fromarray(np.ascontiguousarray(source)), [Luma(512)], Fidelity.FAST).as_array()
+        assert np.abs(made - np.broadcast_to(expected, (512, 512))).max() < 2
+
+
+@pytest.mark.parametrize("size", [(225, 224, 3), (224, 223, 3), (224, 224, 1)])
+def test_a_models_steps_make_one_size(size: tuple[int, int, int]):
+    assert can_make([SQUARE], 224, 224, 3)
+    assert not can_make([SQUARE], *size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -20,8 +21,9 @@ from profiles import INVERTING, SWAPPED
 from demure.decode import MIB, DecodeLimits
 from demure.errors import NotAnImage, Overloaded, TooManyFrames, TooManyPixels, Undecodable
 from demure.inputs import Inputs, Recipe, prepare
-from demure.preprocess import Crop, Fidelity, Jpeg, Resize
+from demure.preprocess import Crop, Fidelity, Fit, Jpeg, Luma, Resize
 from demure.sandbox import Sandbox, SandboxLimits, _Child
+from demure.sandbox_child import format_recipe, parse_recipe
 
 STEPS = {"plain": (Resize(24, 16, antialias=False),)}
 RECIPE = Recipe(STEPS)
@@ -46,6 +48,9 @@ RECIPES = {
     "fast": RECIPE,
     "reference": Recipe(STEPS, Fidelity.REFERENCE),
     "several-models": Recipe({**STEPS, "cropped": (Resize(40, 30, antialias=True), Crop(20, 10), Jpeg(75))}),
+    "luma": Recipe({**STEPS, "luma": (Luma(64),)}),
+    "luma-reference": Recipe({**STEPS, "luma": (Luma(64),)}, Fidelity.REFERENCE),
+    "previews": Recipe({"worst": (Fit(64),), "strip": (Fit(20),)}, only={"worst": 1}),
 }
 FILES = {
     "png": PICTURE,
@@ -65,6 +70,11 @@ FILES = {
 @pytest.mark.parametrize("data", FILES.values(), ids=FILES)
 def test_the_sandbox_answers_as_this_process_would(sandbox: Sandbox, data: bytes, recipe: Recipe):
     assert sandbox.prepare(data, recipe) == prepare(data, recipe)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_a_recipe_survives_the_wire(recipe: Recipe):
+    assert parse_recipe(format_recipe(recipe)) == recipe
 
 
 def test_a_frame_of_as_many_pictures_as_it_can_have_is_answered(sandbox: Sandbox):
@@ -142,6 +152,66 @@ def test_a_decoder_that_breaks_or_lies_costs_its_image_and_is_killed(behaviour: 
         assert children(sandbox) == []
         # The second that it is given, and its start; not the hundred that `drip` would take, nor the 600 of others.
         assert time.monotonic() - started < 15
+
+
+OTHERS = Recipe(
+    {"luma": (Luma(64),), "worst": (Fit(64),)}, limits=DecodeLimits(max_sampled_frames=1), only={"worst": 1}
+)
+LUMA, WORST = {"luma": [64, 64, 1]}, {"luma": [64, 64, 1], "worst": [64, 64, 3]}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[LUMA, WORST], [{"luma": [1, 64, 1]}], [LUMA, {**LUMA, "worst": [64, 1, 3]}], [LUMA, WORST, *[LUMA] * 4]],
+    ids=["largest", "narrow-and-not-so-many", "a-line", "as-many-rows-as-there-can-be"],
+)
+def test_what_was_asked_for_is_taken(rows: list[dict[str, list[int]]]):
+    with Sandbox(prepare="decoders:claim") as sandbox:
+        answered = sandbox.prepare(json.dumps(rows).encode(), OTHERS).rows
+    assert [{n: [p.width, p.height, p.bands] for n, p in row.pixels.items()} for row in answered] == rows
+    assert all(p.data == bytes(p.width * p.height * p.bands) for row in answered for p in row.pixels.values())
+
+
+LIES = {
+    "a-wide-preview": [LUMA, {**LUMA, "worst": [10_000, 1, 3]}],
+    "a-tall-preview": [LUMA, {**LUMA, "worst": [1, 65, 3]}],
+    "a-preview-of-no-width": [LUMA, {**LUMA, "worst": [0, 64, 3]}],
+    "a-preview-of-no-height": [LUMA, {**LUMA, "worst": [64, 0, 3]}],
+    "a-size-that-is-no-number": [LUMA, {**LUMA, "worst": [True, 64, 3]}],
+    "bands-that-are-no-number": [{"luma": [64, 64, True]}],
+    "a-gray-preview": [LUMA, {**LUMA, "worst": [64, 64, 1]}],
+    "luma-in-colour": [{"luma": [64, 64, 3]}],
+    "luma-too-wide": [{"luma": [65, 64, 1]}],
+    "luma-too-tall": [{"luma": [64, 65, 1]}],
+    "luma-of-no-width": [{"luma": [0, 64, 1]}],
+    "luma-of-no-height": [{"luma": [64, 0, 1]}],
+    "a-preview-of-another-row": [WORST, LUMA],
+    "previews-of-all-rows": [WORST, WORST],
+    "no-preview": [LUMA, LUMA],
+    "too-many-rows": [LUMA, WORST, *[LUMA] * 5],
+}
+
+
+@pytest.mark.parametrize("rows", LIES.values(), ids=LIES)
+def test_a_decoder_that_sends_what_was_not_asked_for_is_killed(rows: list[dict[str, list[int]]]):
+    with Sandbox(prepare="decoders:claim") as sandbox:
+        with pytest.raises(Undecodable, match="broke its decoder"):
+            sandbox.prepare(json.dumps(rows).encode(), OTHERS)
+        assert sandbox.restarts == 1
+
+
+def test_a_models_pixels_are_not_taken_in_gray():
+    with Sandbox(prepare="decoders:claim") as sandbox:
+        with pytest.raises(Undecodable, match="broke its decoder"):
+            sandbox.prepare(b'[{"plain": [24, 16, 1]}]', RECIPE)
+        assert sandbox.prepare(b'[{"plain": [24, 16, 3]}]', RECIPE).rows
+
+
+def test_floats_are_taken_only_where_exact_arithmetic_makes_them():
+    """Of this list of steps it makes none, though the recipe asks for it."""
+    averaged = Recipe({"averaged": (Resize(24, 16, antialias=True),)}, Fidelity.REFERENCE)
+    with Sandbox(prepare="decoders:floats") as sandbox, pytest.raises(Undecodable, match="broke its decoder"):
+        sandbox.prepare(PICTURE, averaged)
 
 
 def test_a_decoder_that_allocates_without_end_meets_its_limit_and_is_replaced():

@@ -24,7 +24,7 @@ from demure.decode import MIB, MOST_PICTURES, DecodeLimits, Media
 from demure.errors import DemureError, ImageError, Overloaded, SourceError, Undecodable, by_code
 from demure.formats import Format
 from demure.inputs import Inputs, Recipe, Row
-from demure.preprocess import Fidelity, Pixels, output_size
+from demure.preprocess import Fidelity, Pixels, can_make, output_dtype
 
 _MAX_TRIES = 3
 _ITEM_BYTES = {"uint8": 1, "float32": 4}
@@ -214,23 +214,26 @@ class _Child:
         media = _media_from_wire(header["media"], recipe.limits)
         if not 1 <= len(header["rows"]) <= MOST_PICTURES * recipe.limits.max_sampled_frames:
             raise ValueError(f"{len(header['rows'])} rows")
-        return Inputs(media, tuple(self._receive_row(row, recipe, media, end) for row in header["rows"]))
+        rows = (self._receive_row(row, number, recipe, media, end) for number, row in enumerate(header["rows"]))
+        return Inputs(media, tuple(rows))
 
-    def _receive_row(self, row: dict[str, Any], recipe: Recipe, media: Media, end: float) -> Row:
-        """What the child claims is checked against what it was asked for: it decides no size."""
-        if row["pixels"].keys() != recipe.steps.keys():
+    def _receive_row(self, row: dict[str, Any], number: int, recipe: Recipe, media: Media, end: float) -> Row:
+        """What the child claims is checked against what it was asked for: it sends no more than that."""
+        asked = recipe.steps_for(number)
+        if row["pixels"].keys() != asked.keys():
             raise ValueError(f"pixels for {list(row['pixels'])}")
         if type(row["frame"]) is not int or not 0 <= row["frame"] < media.frames:
             raise ValueError(f"frame {row['frame']}")
         pixels = {}
-        for name, (width, height, dtype) in row["pixels"].items():
-            if (width, height) != output_size(recipe.steps[name]):
-                raise ValueError(f"{name}: {width} x {height}")
-            # Only exact arithmetic yields numbers that could be none at all.
-            if dtype not in _ITEM_BYTES or (dtype == "float32") > (recipe.fidelity is Fidelity.REFERENCE):
+        for name, (width, height, bands, dtype) in row["pixels"].items():
+            size = (width, height, bands)
+            if not all(type(n) is int for n in size) or not can_make(asked[name], *size):
+                raise ValueError(f"{name}: {width} x {height} x {bands}")
+            # Floats, where none were asked for, could be no numbers at all.
+            if dtype != output_dtype(asked[name], recipe.fidelity):
                 raise ValueError(f"{name}: {dtype}")
-            data = sandbox_child.receive_exactly(self.connection, width * height * 3 * _ITEM_BYTES[dtype], end)
-            pixels[name] = Pixels(width, height, dtype, data)
+            data = sandbox_child.receive_exactly(self.connection, width * height * bands * _ITEM_BYTES[dtype], end)
+            pixels[name] = Pixels(width, height, dtype, data, bands)
         return Row(row["frame"], pixels)
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The program inside the sandbox: reads images from its standard input, a socket, and answers with what the models read.
+"""The program inside the sandbox: reads images from its standard input, a socket, and answers with small pictures.
 
 Run by demure.sandbox as `python -m demure.sandbox_child`. It limits itself before the first untrusted byte arrives. Messages are
 a length, a JSON header and a body of plain bytes: the parent must be able to read the answer of a child that was taken over,
@@ -30,7 +30,7 @@ from demure.confinement import confine
 from demure.decode import DecodeLimits
 from demure.errors import DemureError, Undecodable
 from demure.inputs import Inputs, Recipe
-from demure.preprocess import Crop, Fidelity, Jpeg, PixelStep, Resize
+from demure.preprocess import Crop, Fidelity, Fit, Jpeg, Luma, PixelStep, Resize
 
 MAX_HEADER_BYTES = 256 * 1024
 _LENGTH = struct.Struct("!I")
@@ -41,7 +41,7 @@ _LATE = (
     *(f"PIL.{name}" for name in ("ImageCms", "ImageColor", "ImageFilter", "ImagePalette", "TiffTags")),
 )
 _LARGE_BYTES = 8 * 1024 * 1024  # 2 MP at four bytes: smaller ones keep their pages, and their speed
-_STEP_KINDS: dict[str, type[PixelStep]] = {kind.__name__: kind for kind in (Resize, Crop, Jpeg)}
+_STEP_KINDS: dict[str, type[PixelStep]] = {kind.__name__: kind for kind in (Resize, Crop, Jpeg, Fit, Luma)}
 
 Prepare = Callable[[bytes, Recipe], Inputs]
 
@@ -154,7 +154,9 @@ def _wait_until(connection: socket.socket, end: float) -> None:
 def format_recipe(recipe: Recipe) -> str:
     """JSON. A service has one recipe a policy, and writes it once rather than with every image."""
     steps = {name: [[type(s).__name__, asdict(s)] for s in steps] for name, steps in recipe.steps.items()}
-    return json.dumps({"steps": steps, "fidelity": recipe.fidelity, "limits": asdict(recipe.limits)})
+    return json.dumps(
+        {"steps": steps, "fidelity": recipe.fidelity, "limits": asdict(recipe.limits), "only": dict(recipe.only)}
+    )
 
 
 @lru_cache(maxsize=16)
@@ -163,13 +165,14 @@ def parse_recipe(text: str) -> Recipe:
     steps = {
         name: tuple(_STEP_KINDS[kind](**fields) for kind, fields in steps) for name, steps in wire["steps"].items()
     }
-    return Recipe(steps, Fidelity(wire["fidelity"]), DecodeLimits(**wire["limits"]))
+    return Recipe(steps, Fidelity(wire["fidelity"]), DecodeLimits(**wire["limits"]), wire["only"])
 
 
 def inputs_to_wire(inputs: Inputs) -> tuple[dict[str, Any], list[bytes | bytearray]]:
     rows, body = [], []
     for row in inputs.rows:
-        rows.append({"frame": row.frame, "pixels": {n: [p.width, p.height, p.dtype] for n, p in row.pixels.items()}})
+        pixels = {name: [p.width, p.height, p.bands, p.dtype] for name, p in row.pixels.items()}
+        rows.append({"frame": row.frame, "pixels": pixels})
         body += [p.data for p in row.pixels.values()]
     return {"media": asdict(inputs.media), "rows": rows}, body
 
