@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -188,9 +189,9 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path):
     made = run("keys", "create", "my-site", "--scopes", "classify,review", **data)
     secret = made.stdout.splitlines()[-1]
     assert secret.startswith("demure_")
-    stored = (tmp_path / "data" / "keys.txt").read_text()
-    assert stored == f"my-site:classify,review:{hashlib.sha256(secret.encode()).hexdigest()}\n"
-    assert run("keys", "list", **data).stdout.startswith("my-site\tclassify,review\t")
+    hashed = hashlib.sha256(secret.encode()).hexdigest()
+    assert run("keys", "list", **data).stdout == f"my-site\tclassify,review\tsha256 {hashed[:12]}…\n"
+    assert stat.S_IMODE((tmp_path / "data" / "demure.db").stat().st_mode) == 0o600
     again = run("keys", "create", "my-site", **data)
     assert (again.returncode, "is taken" in again.stderr) == (2, True)
     assert run("keys", "create", "x", "--scopes", "fly", **data).stderr.startswith("demure: invalid_setting: ")

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import stat
-from pathlib import Path
 
 import pytest
 
 from demure.errors import InvalidSetting
-from demure.keys import KeyFile, Scope, find_key, make_key, parse_keys
+from demure.keys import Key, Keyring, Scope, find_key, make_key, parse_keys
 
 HASH = hashlib.sha256(b"secret").hexdigest()
 
@@ -60,27 +59,47 @@ def test_a_broken_entry_is_refused_without_showing_it(entry: str):
     assert entry not in caught.value.message
 
 
-def test_the_file_is_its_owners_alone(tmp_path: Path):
-    file = KeyFile(tmp_path / "data" / "keys.txt")
-    assert file.keys() == ()
-    key, _ = make_key("site", ["classify"])
-    file.add(key)
-    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
-    assert KeyFile(file.path).keys() == (key,)
+class Shelf:
+    """The keys of a store, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.keys: tuple[Key, ...] | None = None
+        self.asked = 0
+
+    async def read(self) -> tuple[Key, ...] | None:
+        self.asked += 1
+        await asyncio.sleep(0.01)
+        return self.keys
 
 
-def test_a_name_is_taken_once_and_free_again_when_revoked(tmp_path: Path):
-    file = KeyFile(tmp_path / "keys.txt")
-    file.add(make_key("site", ["classify"])[0])
-    with pytest.raises(InvalidSetting, match="'site' is taken"):
-        file.add(make_key("site", ["classify"])[0])
-    assert file.remove("site")
-    assert not file.remove("site")
-    assert file.keys() == ()
+def test_a_keyring_asks_the_store_once_a_second_however_many_ask_it():
+    shelf, now = Shelf(), [0.0]
+    keyring = Keyring((), shelf.read, clock=lambda: now[0])
+    (key,) = parse_keys(f"a:classify:{HASH}", "x")
+
+    async def ask() -> list[object]:
+        return await asyncio.gather(*(keyring.keys() for _ in range(50)))
+
+    with asyncio.Runner() as runner:
+        assert runner.run(ask()) == [None] * 50
+        shelf.keys = (key,)
+        now[0] = 0.99
+        assert runner.run(ask()) == [None] * 50
+        assert shelf.asked == 1
+        now[0] = 1.0
+        assert runner.run(ask()) == [(key,)] * 50
+        assert shelf.asked == 2
 
 
-def test_a_file_that_does_not_hold_is_refused(tmp_path: Path):
-    path = tmp_path / "keys.txt"
-    path.write_text("hello")
-    with pytest.raises(InvalidSetting, match="keys.txt"):
-        KeyFile(path).keys()
+def test_a_store_whose_last_key_was_revoked_still_asks_for_one():
+    shelf = Shelf()
+    shelf.keys = ()
+    assert asyncio.run(Keyring((), shelf.read).keys()) == ()
+
+
+def test_keys_of_the_environment_count_beside_those_of_the_store():
+    shelf = Shelf()
+    one, other = parse_keys(f"a:classify:{HASH} b:review:{HASH}", "x")
+    assert asyncio.run(Keyring((one,), shelf.read).keys()) == (one,)
+    shelf.keys = (other,)
+    assert asyncio.run(Keyring((one,), shelf.read).keys()) == (one, other)

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from demure import __version__
+from demure.cli_users import users_app
 from demure.errors import DemureError, FetchError, SourceError
 
 if TYPE_CHECKING:
     from demure.fetch import FetchLimits
     from demure.pipeline import Screener, Screening
     from demure.settings import Settings
+    from demure.store.keys import Keys
 
 app = typer.Typer(
     name="demure",
@@ -31,6 +33,7 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys_app, name="keys")
+app.add_typer(users_app, name="users")
 
 
 class ExitCode(IntEnum):
@@ -164,35 +167,44 @@ def create_key(
     scopes: Annotated[str, typer.Option(help="Among classify, review, metrics, admin; apart by commas.")] = "classify",
 ) -> None:
     """Make a key and print it alone on the last line. It is shown this once: only its hash is kept."""
-    from demure.keys import KeyFile, make_key
+    from demure.keys import make_key
 
     key, secret = make_key(name, scopes.split(","))
-    file = KeyFile(_settings().key_file)
-    file.add(key)
-    print(f"Added {key.name!r} to {file.path}; a running service knows it from now on. Keep this:")
+    with _keys() as keys:
+        keys.add(key)
+    print(f"Added {key.name!r}; a running service knows it within a second. Keep this:")
     print(secret)
 
 
 @keys_app.command("list")
 def list_keys() -> None:
-    """List the names and scopes of the keys in the file and in DEMURE_API_KEYS."""
-    from demure.keys import KeyFile
-
-    settings = _settings()
-    for key in (*settings.api_keys, *KeyFile(settings.key_file).keys()):
-        print(f"{key.name}\t{','.join(sorted(key.scopes))}\tsha256 {key.sha256[:12]}…")
+    """List the names and scopes of the keys in the store and in DEMURE_API_KEYS."""
+    with _keys() as keys:
+        for key in (*_settings().api_keys, *(keys.read() or ())):
+            print(f"{key.name}\t{','.join(sorted(key.scopes))}\tsha256 {key.sha256[:12]}…")
 
 
 @keys_app.command("revoke")
 def revoke_key(name: str) -> None:
-    """Remove a key from the file; a running service refuses it from then on."""
+    """Take a key back; a running service refuses it within a second."""
     from demure.errors import SourceNotFound
-    from demure.keys import KeyFile
 
-    file = KeyFile(_settings().key_file)
-    if not file.remove(name):
-        raise SourceNotFound(f"no key {name!r} in {file.path}; `demure keys list` shows what there is")
-    print(f"Removed {name!r} from {file.path}.")
+    with _keys() as keys:
+        if not keys.revoke(name):
+            raise SourceNotFound(f"no key {name!r}; `demure keys list` shows what there is")
+    print(f"Revoked {name!r}.")
+
+
+@contextmanager
+def _keys() -> Iterator[Keys]:
+    from demure.store import open_database
+    from demure.store.keys import Keys
+
+    database = open_database(_settings())
+    try:
+        yield Keys(database)
+    finally:
+        database.close()
 
 
 def _settings() -> Settings:

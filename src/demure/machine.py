@@ -56,3 +56,17 @@ def _group(root: Path, controller: str) -> str:
         return ""
     entries = (line.split(":", 2) for line in lines if line.count(":") >= 2)
     return next((path for _, names, path in entries if controller in names.split(",")), "")
+
+
+def is_ephemeral(path: Path, root: Path = _ROOT) -> bool:
+    """Whether what is written there is likely to be gone after the next deployment: memory, or a container's own layer."""
+    if "DYNO" in os.environ:  # Heroku, whose disk looks like any other
+        return True
+    try:
+        mounts = (root / "proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return False
+    # proc(5): the fifth field is where it is mounted, and after a dash comes the file system's type.
+    found = ((Path(line.split()[4]), line.partition(" - ")[2].split()[0]) for line in mounts)
+    above = [(len(place.parts), kind) for place, kind in found if path.resolve().is_relative_to(place)]
+    return bool(above) and max(above)[1] in ("overlay", "aufs", "tmpfs", "ramfs")

@@ -2,6 +2,8 @@
 
 A Screener is built once from its parts and asked many times, from any thread. What goes wrong with an image is an answer,
 `unknown` with the error's code; what goes wrong with the question (an unknown model, a broken policy file) is raised.
+
+A Checker goes the whole way of an image that others send: fetch, recall, screen, remember, queue.
 """
 
 from __future__ import annotations
@@ -28,12 +30,15 @@ from demure.errors import (
     Overloaded,
     SourceError,
     SourceNotFound,
+    StorageFull,
+    StorageUnavailable,
     TimedOut,
     TooLarge,
 )
 from demure.inputs import Inputs, Recipe, Row, prepare, prepare_array
 from demure.policy import DEFAULT, Decision, Outcome, Policy, decide, find_policy, sort_score, undecided
-from demure.preprocess import Fidelity, Pixels
+from demure.preprocess import Fidelity, Luma, Pixels
+from demure.previews import Preview, make_previews
 from demure.sandbox import Sandbox
 from demure.scores import RISK, Scores, weighted_sum
 
@@ -41,7 +46,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from demure.desk import Desk, Wish
     from demure.fetch import Fetcher
+    from demure.memory import Recalled
+    from demure.pdq import Fingerprint
+    from demure.reviews import Review
     from demure.workers import Workers
 
     Source = str | os.PathLike[str] | bytes | NDArray[np.uint8]
@@ -49,6 +58,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SideBySide = Callable[[Sequence[Callable[[], Scores]]], list[Scores]]
 
+_LUMA = "luma"  # in a recipe, beside the models' names
+_LUMA_SIDE = 512  # pixels, as PDQ's own program has it
 MIN_SIDE = 32  # pixels; below it the models see a smear, and a person should look
 
 
@@ -67,7 +78,10 @@ class Screening:
     witnesses: Mapping[str, float] | None = None
     media: Media | None = None
     worst_frame: int | None = None
+    worst_row: int | None = None  # a frame may be judged in several pictures of it
+    fingerprints: tuple[Fingerprint, ...] = ()  # one a row, if they were asked for
     remembered: bool = False
+    review: Review | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     error: DemureError | None = None
 
@@ -86,6 +100,8 @@ class Screening:
             "remembered": self.remembered,
             "timings_ms": dict(self.timings_ms),
         }
+        if self.review is not None:
+            item["review"] = {"id": self.review.id, "state": str(self.review.state)}
         if self.error is not None:
             item["error"] = {"code": self.error.code, "message": self.error.message}
         return item
@@ -116,28 +132,41 @@ class Screener:
         self._classifiers = {n: available[n] for n in [model, *sorted(self.policy.witnesses - {model})]}
         self._side_by_side = side_by_side or _one_by_one
         self._prepare = prepare if sandbox is None else sandbox.prepare
+        self.model = model
         steps = {name: classifier.spec.pixel_steps for name, classifier in self._classifiers.items()}
         self.limits = limits
         self._recipe = Recipe(steps, Fidelity(fidelity), limits)
+        self._with_luma = replace(self._recipe, steps={**steps, _LUMA: (Luma(_LUMA_SIDE),)})
 
-    def screen(self, source: Source, *, id: str | None = None, deadline: Deadline = NEVER) -> Screening:
+    def screen(
+        self,
+        source: Source,
+        *,
+        id: str | None = None,
+        sha256: str | None = None,
+        deadline: Deadline = NEVER,
+        fingerprints: bool = False,
+    ) -> Screening:
         """Judge an image: a path, the file's bytes, or an array of RGB uint8 of shape (height, width, 3).
+
+        `sha256` spares computing it; with `fingerprints`, those by which copies are found are made too.
 
         An image that cannot be read or judged, or not before the deadline, is answered `unknown`, with the error and its
         code as the reason. Raises what is wrong with the installation: DamagedWeights, InvalidModel.
         """
-        clock, sha256 = _Clock(), None
+        clock = _Clock()
         try:
             deadline.check()
             data = read_source(source, self.limits.max_bytes)
-            sha256 = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else None
-            inputs = self._decode(data)
+            if sha256 is None and isinstance(data, bytes):
+                sha256 = hashlib.sha256(data).hexdigest()
+            inputs = self._decode(data, self._with_luma if fingerprints else self._recipe)
             clock.lap("decode")
             judged = self._judge(inputs, deadline)
             clock.lap("classify")
         except (SourceError, ImageError, Overloaded, TimedOut) as error:
             return self.failed(error, id=id, sha256=sha256, timings_ms=clock.laps_ms())
-        worst = max(judged, key=lambda j: (j.decision.outcome.gravity, j.score))
+        row, worst = max(enumerate(judged), key=lambda pair: (pair[1].decision.outcome.gravity, pair[1].score))
         return Screening(
             decision=worst.decision.outcome,
             reason=worst.decision.reason,
@@ -150,6 +179,8 @@ class Screener:
             witnesses=worst.witnesses,
             media=inputs.media,
             worst_frame=worst.frame,
+            worst_row=row,
+            fingerprints=_fingerprints(inputs) if fingerprints else (),
             timings_ms=clock.laps_ms(),
         )
 
@@ -158,8 +189,17 @@ class Screener:
         for classifier in self._classifiers.values():
             classifier.load()
 
-    def _decode(self, data: bytes | NDArray[np.uint8]) -> Inputs:
-        return self._prepare(data, self._recipe) if isinstance(data, bytes) else prepare_array(data, self._recipe)
+    def previews(self, data: bytes, screening: Screening) -> tuple[Preview, ...]:
+        """What a reviewer is shown of an image that was screened. Raises ImageError and Overloaded."""
+        return make_previews(self._prepare, data, screening.worst_row or 0, self.limits)
+
+    def remembered(self, known: Recalled, *, id: str | None, sha256: str) -> Screening:
+        """The answer where a person gave it before."""
+        policy, version = self.policy.name, self.policy.version
+        return Screening(known.decision, known.reason, policy, version, id=id, sha256=sha256, remembered=True)
+
+    def _decode(self, data: bytes | NDArray[np.uint8], recipe: Recipe) -> Inputs:
+        return self._prepare(data, recipe) if isinstance(data, bytes) else prepare_array(data, recipe)
 
     def _judge(self, inputs: Inputs, deadline: Deadline) -> list[_Judged]:
         """Every model is asked about every row."""
@@ -207,6 +247,12 @@ class Screener:
 def _classify(classifier: Classifier, pixels: Pixels, deadline: Deadline) -> Scores:
     deadline.check()
     return classifier.classify(pixels)
+
+
+def _fingerprints(inputs: Inputs) -> tuple[Fingerprint, ...]:
+    from demure.pdq import fingerprint
+
+    return tuple(fingerprint(row.pixels[_LUMA].as_array()) for row in inputs.rows)
 
 
 def _one_by_one(calls: Sequence[Callable[[], Scores]]) -> list[Scores]:
@@ -268,11 +314,14 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
 
 
 class Checker:
-    """The way of an image that others send: fetch it if it is a URL, then screen it in a worker thread."""
+    """The way of an image that others send: fetch it if it is a URL, recall it, or screen it in a worker thread; remember the
+    decision; and where that is unknown and a review is wished for, put it into the queue."""
 
-    def __init__(self, fetcher: Fetcher, workers: Workers) -> None:
+    def __init__(self, fetcher: Fetcher, workers: Workers, desk: Desk | None = None) -> None:
+        """Without a `desk` nothing is recalled or kept."""
         self._fetcher = fetcher
         self._workers = workers
+        self._desk = desk
 
     async def check(
         self,
@@ -282,25 +331,62 @@ class Checker:
         id: str | None,
         deadline: Deadline,
         on_bytes: Callable[[int], None],
+        wish: Wish | None = None,
     ) -> Screening:
-        """As Screener.screen; what goes wrong with the URL, or with the time, is an answer too.
+        """As Screener.screen; what goes wrong with the URL, with the time or with the store is an answer too.
 
-        `on_bytes` is told how many bytes are fetched, as they come, and may refuse more by raising Overloaded.
+        `on_bytes` is told how many bytes are fetched, as they come, and may refuse more by raising Overloaded. With a `wish`
+        the image is looked for in the memory, and its decision kept.
         """
         clock = _Clock()
         try:
-            if isinstance(source, Url):
-                data = await within(deadline, self._fetcher.fetch(source.text, on_bytes))
-                self._workers.note_fetch(clock.lap("fetch"))
+            data = source if isinstance(source, bytes) else await self._fetch(source, deadline, on_bytes, clock)
+            del source
+            if self._desk is None or wish is None:
+                screening = await self._screen(screener, data, deadline, id=id)
             else:
-                data = source
-            # When the time is up, the stage that is under way ends, and the next does not begin.
-            work = partial(screener.screen, data, id=id, deadline=deadline)
-            del data, source
-            screening = await within(deadline, self._workers.run(work))
-        except (FetchError, SourceError, TimedOut, Overloaded) as error:
+                screening = await self._answer(self._desk, screener, data, deadline, wish, id)
+        except (FetchError, SourceError, TimedOut, Overloaded, StorageFull, StorageUnavailable) as error:
             return screener.failed(error, id=id, timings_ms=clock.laps_ms())
         return replace(screening, timings_ms={**screening.timings_ms, **clock.laps_ms()})
+
+    async def _fetch(self, url: Url, deadline: Deadline, on_bytes: Callable[[int], None], clock: _Clock) -> bytes:
+        data = await within(deadline, self._fetcher.fetch(url.text, on_bytes))
+        self._workers.note_fetch(clock.lap("fetch"))
+        return data
+
+    async def _screen(self, screener: Screener, data: bytes, deadline: Deadline, **more: Any) -> Screening:
+        # When the time is up, the stage that is under way ends, and the next does not begin.
+        work = partial(screener.screen, data, deadline=deadline, **more)
+        del data
+        return await within(deadline, self._workers.run(work))
+
+    async def _answer(
+        self, desk: Desk, screener: Screener, data: bytes, deadline: Deadline, wish: Wish, id: str | None
+    ) -> Screening:
+        sha256, known = await within(deadline, desk.recall(data))
+        if known is not None and not wish.disputes:
+            return screener.remembered(known, id=id, sha256=sha256)
+        screening = await self._screen(screener, data, deadline, id=id, sha256=sha256, fingerprints=True)
+        if known is not None and screening.error is None:
+            screening = replace(screening, decision=known.decision, reason=known.reason, remembered=True)
+        else:
+            screening = desk.weigh(screening)
+            await desk.record(screening, screener.model, wish)
+        if wish.wants(screening):
+            return await self._queue(desk, screener, data, deadline, wish, screening)
+        return screening
+
+    async def _queue(
+        self, desk: Desk, screener: Screener, data: bytes, deadline: Deadline, wish: Wish, screening: Screening
+    ) -> Screening:
+        """What goes wrong here is told beside the scores: the image stays unknown, and nobody was asked."""
+        try:
+            pictures = await within(deadline, self._workers.run(partial(screener.previews, data, screening)))
+            review = await within(deadline, desk.open_review(screening, screener.model, wish, pictures))
+        except (ImageError, TimedOut, Overloaded, StorageFull, StorageUnavailable) as error:
+            return replace(screening, error=error)
+        return replace(screening, review=review)
 
 
 @dataclass(frozen=True)

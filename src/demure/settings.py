@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from demure import models
+from demure.connection import parse_url
 from demure.decode import MIB, DecodeLimits
-from demure.errors import InvalidSetting
+from demure.errors import InvalidSetting, UrlNotAllowed
 from demure.fetch import FetchLimits
 from demure.keys import Key, parse_keys
 from demure.machine import usable_memory, usable_processors
 from demure.policy import DEFAULT
+from demure.post import PostLimits
 from demure.sandbox import SandboxLimits
+from demure.webhooks import WebhookSettings, check_secrets
 
 PREFIX = "DEMURE_"
 _FILE = "DEMURE_CONFIG"
+# Never shown, however wrong: passwords, secrets, URLs that may carry a token; a key's hash is no secret, but somebody may have
+# put the key itself there.
+_SECRET = {PREFIX + name for name in ("API_KEYS", "DATABASE_URL", "WEBHOOK_SECRETS", "WEBHOOK_URLS")}
 
 
 def _words(value: object) -> object:
@@ -32,6 +48,11 @@ def _words(value: object) -> object:
 def _networks(value: object) -> object:
     words = _words(value)
     return tuple(ip_network(word) for word in words) if isinstance(words, list | tuple) else words
+
+
+def _urls(value: object) -> object:
+    """As words, but a comma may stand in a URL: it parts two only where the next begins."""
+    return [url for url in re.split(r",?\s+|,(?=https?:)|,$", value) if url] if isinstance(value, str) else value
 
 
 def _ports(value: object) -> object:
@@ -79,7 +100,7 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 class Settings(BaseModel):
     """What an operator may set; docs/settings.md has a heading for each."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     data_dir: Path = Path("~/.local/share/demure")
     database_url: str = Field("", repr=False)  # may hold a password
@@ -109,6 +130,14 @@ class Settings(BaseModel):
     fetch_ports: Annotated[frozenset[int], BeforeValidator(_ports)] = FetchLimits().ports
     fetch_timeout_s: Seconds = FetchLimits().timeout_s
 
+    webhook_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = ()
+    webhook_ports: Annotated[frozenset[int], BeforeValidator(_ports)] = PostLimits().ports
+    webhook_secrets: Annotated[
+        tuple[str, ...], BeforeValidator(_words), AfterValidator(check_secrets), Field(repr=False)
+    ] = ()
+    # After those that it is checked by.
+    webhook_urls: Annotated[tuple[str, ...], BeforeValidator(_urls), Field(repr=False)] = ()
+
     max_image_bytes: Count = DecodeLimits().max_bytes
     max_pixels: Count = DecodeLimits().max_pixels
     max_total_pixels: Count = DecodeLimits().max_total_pixels
@@ -127,6 +156,28 @@ class Settings(BaseModel):
     request_timeout_s: Seconds = 30.0
     client_timeout_s: Seconds = 10.0
     log_format: Literal["text", "json"] = "text"
+
+    @field_validator("webhook_urls")
+    @classmethod
+    def _check_webhook_urls(cls, urls: tuple[str, ...], given: ValidationInfo) -> tuple[str, ...]:
+        if urls and not given.data.get("webhook_secrets"):
+            raise ValueError("what is sent is signed: set DEMURE_WEBHOOK_SECRETS as well")
+        limits = PostLimits(
+            ports=given.data.get("webhook_ports", PostLimits().ports),
+            allow_networks=given.data.get("webhook_allow_networks", ()),
+        )
+        for number, url in enumerate(urls, start=1):
+            try:
+                parse_url(url, limits)
+            except UrlNotAllowed as error:
+                opened = "DEMURE_WEBHOOK_PORTS and DEMURE_WEBHOOK_ALLOW_NETWORKS open others"
+                raise ValueError(f"URL {number}: {error.message}; {opened}") from error
+        return tuple(dict.fromkeys(urls))
+
+    @property
+    def webhooks(self) -> WebhookSettings:
+        limits = PostLimits(ports=self.webhook_ports, allow_networks=self.webhook_allow_networks)
+        return WebhookSettings(self.webhook_urls, self.webhook_secrets, limits)
 
     @property
     def decode_limits(self) -> DecodeLimits:
@@ -174,8 +225,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         variable = PREFIX + str(first["loc"][0]).upper()
-        # A key's hash is no secret, but somebody may have put the key itself there.
-        found = "" if variable == "DEMURE_API_KEYS" else f"found {first['input']!r}; "
+        found = "" if variable in _SECRET else f"found {first['input']!r}; "
         raise InvalidSetting(f"{variable}: {found}{first['msg'].removeprefix('Value error, ')}") from error
 
 

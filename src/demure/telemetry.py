@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import suppress
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
 import structlog.stdlib
@@ -19,6 +19,10 @@ from structlog.typing import EventDict, Processor
 from demure.errors import FetchError
 from demure.pipeline import Screening
 from demure.printable import printable
+
+if TYPE_CHECKING:
+    from demure.store.events import Outbox
+    from demure.store.figures import Waiting
 
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 
@@ -93,6 +97,26 @@ class Metrics:
         self.capacity = Gauge(
             "demure_images_capacity", "Images that fit in.", registry=registry, multiprocess_mode="livesum"
         )
+
+        # Every process tells the same of them.
+        self.reviews_waiting = Gauge(
+            "demure_reviews_waiting", "Items that wait for a person.", registry=registry, multiprocess_mode="max"
+        )
+        self.reviews_oldest = Gauge(
+            "demure_reviews_oldest_seconds",
+            "How long the first has waited.",
+            registry=registry,
+            multiprocess_mode="max",
+        )
+        self.webhooks = Gauge(
+            "demure_webhooks", "Events to be sent, by state.", ["state"], registry=registry, multiprocess_mode="max"
+        )
+
+    def observe_desk(self, waiting: Waiting, outbox: Outbox) -> None:
+        self.reviews_waiting.set(waiting.total)
+        self.reviews_oldest.set((waiting.oldest_ms or 0) / 1000)
+        self.webhooks.labels("waiting").set(outbox.waiting)
+        self.webhooks.labels("dead").set(outbox.dead)
 
     def observe_decision(self, screening: Screening) -> None:
         self.decisions.labels(screening.decision, screening.reason).inc()

@@ -142,7 +142,7 @@ MALFORMED = {
     ),
     "unknown-policy": (b'{"items": [{"base64": ""}], "policy": "nope"}', JSON, 404, "unknown_policy"),
     "path-as-policy": (b'{"items": [{"base64": ""}], "policy": "/etc/x.toml"}', JSON, 404, "unknown_policy"),
-    "review": (b'{"items": [{"base64": ""}], "review": true}', JSON, 400, "invalid_request"),
+    "review": (b'{"items": [{"base64": ""}], "review": "yes"}', JSON, 400, "invalid_request"),
     "too-many-items": (b'{"items": [' + b",".join([b'{"base64": ""}'] * 33) + b"]}", JSON, 413, "too_large"),
     "curl-default": (b"x", {"content-type": "application/x-www-form-urlencoded"}, 415, "unsupported_media_type"),
     "no-type": (b"x", {}, 415, "unsupported_media_type"),

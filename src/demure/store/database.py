@@ -6,6 +6,7 @@ was acknowledged is on the disk.
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -40,7 +41,8 @@ class Database:
         self.now_ms = now_ms
         self.engine = _open(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        self.is_lasting = not self.is_sqlite or bool(self.engine.url.database)
+        self.path = Path(self.engine.url.database) if self.is_sqlite and self.engine.url.database else None
+        self.is_lasting = not self.is_sqlite or self.path is not None
 
     def migrate(self) -> None:
         """Bring the tables up to date. Of several processes that start at once, one does it and the others wait."""
@@ -68,6 +70,13 @@ class Database:
         """Run it over one state of the database."""
         with _translated(), self._begin(write=False) as connection:
             return work(connection)
+
+    def answers(self) -> bool:
+        """Whether it can be asked now."""
+        try:
+            return self.read(lambda c: c.execute(text("SELECT 1")).scalar()) == 1
+        except (StorageUnavailable, StorageFull):
+            return False
 
     def close(self) -> None:
         self.engine.dispose()
@@ -154,14 +163,28 @@ def _open(url: str) -> Engine:
 
 def _open_sqlite(url: Any) -> Engine:
     if url.database and url.database != ":memory:":
-        Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        engine = create_engine(url.set(database=str(Path(url.database).expanduser())))
+        path = Path(url.database).expanduser()
+        _make_private(path)
+        engine = create_engine(url.set(database=str(path)))
     else:  # in memory, and so one connection that all take turns with
         arguments = {"check_same_thread": False}
         engine = create_engine("sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=0, connect_args=arguments)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(path: Path) -> None:
+    """Its owner's alone, pictures are in it; SQLite gives the files beside it the same rights."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(0o600)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(f"{path}: cannot be made: the disk is full") from error
+        raise InvalidSetting(
+            f"{path}: cannot be written ({error.strerror}); DEMURE_DATA_DIR names the folder, or set DEMURE_DATABASE_URL"
+        ) from error
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:

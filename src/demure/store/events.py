@@ -3,11 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, select, update
 
+from demure.events import Event
 from demure.store.schema import counters, deliveries, events
+
+
+class State(StrEnum):
+    """Of a delivery."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An event on its way to one endpoint, in the hands of who claimed it. `attempts` counts the one that begins."""
+
+    event: Event
+    endpoint: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An event that an endpoint did not take, and will not be sent again unless somebody says so."""
+
+    event: Event
+    endpoint: str
+    attempts: int
+    failure: str
+    died_ms: int
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """How many deliveries wait and how many are dead; when the event of the oldest that waits happened."""
+
+    waiting: int
+    dead: int
+    oldest_ms: int | None
 
 
 def count_up(connection: Connection, name: str) -> int:
@@ -23,8 +63,111 @@ def emit(connection: Connection, now_ms: int, endpoints: Sequence[str], type: st
     event_id = count_up(connection, "events")
     connection.execute(insert(events).values(id=event_id, type=type, at_ms=now_ms, data=data))
     waiting = [
-        {"event_id": event_id, "endpoint": url, "state": "waiting", "attempts": 0, "next_ms": now_ms}
+        {"event_id": event_id, "endpoint": url, "state": State.WAITING, "attempts": 0, "next_ms": now_ms}
         for url in endpoints
     ]
     if waiting:
         connection.execute(insert(deliveries), waiting)
+
+
+def feed(connection: Connection, after: int, limit: int) -> list[Event]:
+    """The events after the one with this id, the oldest first. None can appear later among those that were read."""
+    rows = connection.execute(select(events).where(events.c.id > after).order_by(events.c.id).limit(limit))
+    return [_event(row) for row in rows]
+
+
+def is_due(connection: Connection, endpoint: str, now_ms: int) -> bool:
+    """Whether there is something to claim: asked before, because a look costs other writers nothing."""
+    return bool(connection.execute(select(exists().where(_due(endpoint, now_ms)))).scalar())
+
+
+def due(connection: Connection, endpoint: str, now_ms: int, limit: int, lease_ms: int) -> list[Delivery]:
+    """Claim what is to be sent to an endpoint now. Nobody else gets it before the lease ends; then anybody may."""
+    key = deliveries.c.event_id
+    # SQLite has one writer at a time, so that it needs no locks of rows; there SKIP LOCKED is left out.
+    # As a common table expression, because a subquery with a limit may be run again for each row (PostgreSQL).
+    chosen = (
+        select(key)
+        .where(_due(endpoint, now_ms))
+        .order_by(deliveries.c.next_ms, key)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte()
+    )
+    claimed = (
+        update(deliveries)
+        .where(_due(endpoint, now_ms), key.in_(select(chosen.c.event_id)))
+        .values(next_ms=now_ms + lease_ms, attempts=deliveries.c.attempts + 1)
+        .returning(key, deliveries.c.attempts)
+    )
+    attempts = {row.event_id: row.attempts for row in connection.execute(claimed)}
+    found = connection.execute(select(events).where(events.c.id.in_(attempts)).order_by(events.c.id))
+    return [Delivery(_event(row), endpoint, attempts[row.id]) for row in found]
+
+
+def delivered(connection: Connection, delivery: Delivery) -> None:
+    """Whoever else has taken it meanwhile: the endpoint has it."""
+    connection.execute(update(deliveries).where(_is(delivery)).values(state=State.DELIVERED, failure=None))
+
+
+def failed(connection: Connection, delivery: Delivery, now_ms: int, next_ms: int | None, failure: str) -> None:
+    """To be sent again at that time, or, without one, a dead letter from now on."""
+    mine = (deliveries.c.state == State.WAITING) & (deliveries.c.attempts == delivery.attempts)
+    outcome = {"state": State.DEAD, "next_ms": now_ms} if next_ms is None else {"next_ms": next_ms}
+    # Only while it is ours: who took too long must not undo what the next one did.
+    connection.execute(update(deliveries).where(_is(delivery), mine).values(**outcome, failure=failure))
+
+
+def abandon(connection: Connection, endpoints: Sequence[str], overdue_ms: int, now_ms: int) -> int:
+    """Make dead letters of what waits for any other endpoint and was due before `overdue_ms`; how many."""
+    forgotten = (
+        (deliveries.c.state == State.WAITING)
+        & (deliveries.c.next_ms < overdue_ms)
+        & deliveries.c.endpoint.not_in(endpoints)
+    )
+    values = {"state": State.DEAD, "next_ms": now_ms, "failure": "this endpoint is no longer configured"}
+    return connection.execute(update(deliveries).where(forgotten).values(values)).rowcount
+
+
+def dead_letters(connection: Connection, limit: int) -> list[DeadLetter]:
+    """The last to die first."""
+    found = connection.execute(
+        select(events, deliveries)
+        .join(events, events.c.id == deliveries.c.event_id)
+        .where(deliveries.c.state == State.DEAD)
+        .order_by(deliveries.c.next_ms.desc(), events.c.id.desc(), deliveries.c.endpoint)
+        .limit(limit)
+    )
+    return [DeadLetter(_event(row), row.endpoint, row.attempts, row.failure, row.next_ms) for row in found]
+
+
+def retry_dead(connection: Connection, event_id: int, endpoint: str, now_ms: int) -> bool:
+    """Send it once more, with all attempts before it again. False if it is not dead."""
+    dead = _key(event_id, endpoint) & (deliveries.c.state == State.DEAD)
+    values = {"state": State.WAITING, "attempts": 0, "next_ms": now_ms, "failure": None}
+    return connection.execute(update(deliveries).where(dead).values(values)).rowcount == 1
+
+
+def outbox(connection: Connection) -> Outbox:
+    state = deliveries.c.state
+    unsent = select(state, func.count().label("number")).where(state.in_((State.WAITING, State.DEAD))).group_by(state)
+    numbers = {row.state: row.number for row in connection.execute(unsent)}
+    oldest = select(func.min(events.c.at_ms)).join(deliveries, events.c.id == deliveries.c.event_id)
+    oldest_ms = connection.execute(oldest.where(state == State.WAITING)).scalar()
+    return Outbox(numbers.get(State.WAITING, 0), numbers.get(State.DEAD, 0), oldest_ms)
+
+
+def _due(endpoint: str, now_ms: int) -> ColumnElement[bool]:
+    return and_(deliveries.c.state == State.WAITING, deliveries.c.endpoint == endpoint, deliveries.c.next_ms <= now_ms)
+
+
+def _is(delivery: Delivery) -> ColumnElement[bool]:
+    return _key(delivery.event.id, delivery.endpoint)
+
+
+def _key(event_id: int, endpoint: str) -> ColumnElement[bool]:
+    return and_(deliveries.c.event_id == event_id, deliveries.c.endpoint == endpoint)
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(row.id, row.type, row.at_ms, row.data)

@@ -12,12 +12,12 @@ from demure.store.database import upsert
 from demure.store.schema import images, submissions
 
 
-def record(connection: Connection, now_ms: int, sha256: bytes, judgement: Judgement, submission: Submission) -> None:
+def record(connection: Connection, now_ms: int, sha256: bytes, judgement: Judgement, subject: str) -> None:
     """The last decision counts. Of who sent it only the subject is kept, if told: to be found when it is to be forgotten."""
     values = {"sha256": sha256, **asdict(judgement), "first_ms": now_ms, "decided_ms": now_ms}
     upsert(images, connection, values, ["sha256"], keep=["first_ms"])
-    if submission.subject:
-        note_submission(connection, now_ms, sha256, Submission(subject=submission.subject))
+    if subject:
+        note_submission(connection, now_ms, sha256, Submission(subject=subject))
 
 
 def note_submission(connection: Connection, now_ms: int, sha256: bytes, submission: Submission) -> None:

@@ -29,6 +29,7 @@ class Entry:
     hash: bytes
     verdict: Verdict | None
     review_id: str | None
+    decided_ms: int
 
 
 def remember(
@@ -114,4 +115,4 @@ def _of(kind: HashKind, digest: bytes) -> Any:
 
 def _entry(row: Any) -> Entry:
     verdict = Verdict(row.verdict) if row.verdict else None
-    return Entry(row.id, HashKind(row.kind), bytes(row.hash), verdict, row.review_id)
+    return Entry(row.id, HashKind(row.kind), bytes(row.hash), verdict, row.review_id, row.decided_ms)

@@ -33,31 +33,18 @@ class Times:
 class Reviews:
     """Thread-safe. What goes wrong is raised as the move's own error (reviews.after), SourceNotFound, or the database's."""
 
-    def __init__(
-        self,
-        database: Database,
-        times: Times = Times(),
-        endpoints: Sequence[str] = (),
-        on_event: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, database: Database, times: Times = Times(), endpoints: Sequence[str] = ()) -> None:
         """`endpoints` are the URLs that events are sent to; `on_event` is called when there is something to send."""
         self.times = times
+        self.on_event: Callable[[], None] = lambda: None
         self._database = database
         self._endpoints = tuple(endpoints)
-        self._on_event = on_event
 
-    def open(
-        self,
-        opening: Opening,
-        pictures: Sequence[Preview],
-        *,
-        after_decision: Callable[[Connection], None] = lambda _: None,
-    ) -> Review:
+    def open(self, opening: Opening, pictures: Sequence[Preview]) -> Review:
         """Put an image into the queue, or add its sender to the item that is there already."""
         now_ms = self._database.now_ms()
 
         def work(connection: Connection) -> Review:
-            after_decision(connection)
             note_submission(connection, now_ms, opening.sha256, opening.submission)
             found = self._insert(connection, opening, now_ms) or self._join(connection, opening)
             if State(found.state) is State.OPEN:
@@ -213,7 +200,7 @@ class Reviews:
 
         moved = self._database.write(work, durable=move not in (Move.CLAIM, Move.SKIP))
         if move in _TOLD:
-            self._on_event()
+            self.on_event()
         return moved
 
     def _insert(self, connection: Connection, opening: Opening, now_ms: int) -> Row[Any] | None:

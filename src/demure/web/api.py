@@ -16,6 +16,7 @@ from demure.telemetry import METRICS_TYPE
 from demure.web.admission import admitted, engine_of
 from demure.web.engine import Job
 from demure.web.openapi import MODERATE_BODY, problems
+from demure.web.problems import KeyRequired
 from demure.web.schemas import Health, ModelFacts, ModerateAnswer, PolicyFacts, Readiness
 from demure.web.submission import read_submission
 
@@ -32,10 +33,13 @@ router = APIRouter()
 async def moderate(request: Request) -> Response:
     """Judge one image or several: JSON with URLs or base64, a form with files, or the bytes of one image.
 
-    An image that cannot be judged is answered `unknown` with its own `error`, and fails no other.
+    An image that cannot be judged is answered `unknown` with its own `error`, and fails no other. With `review`, for which a key
+    is needed, an unknown one is put before a person.
     """
     with admitted(request) as engine:
         submission = await within(request.state.deadline, read_submission(request, engine))
+        if submission.review and not hasattr(request.state, "key"):
+            raise KeyRequired("review: a key is needed to ask people; make one with `demure keys create`")
         jobs = submission.jobs(engine)
         request.state.places.grow(len(jobs) - 1)  # one is held since before the body was read
         screenings = await engine.judge(request, jobs)
@@ -96,12 +100,13 @@ async def livez() -> Health:
 
 @router.get("/readyz", tags=["operate"], responses={503: {"model": Readiness, "description": "Not ready yet."}})
 async def readyz(request: Request, response: Response) -> Readiness:
-    """Whether an image would be judged now: weights loaded, a decoder alive."""
+    """Whether an image would be judged now: weights loaded, a decoder alive, the database there."""
     engine = engine_of(request)
-    weights, sandbox = engine.loaded, engine.sandbox.ready
-    if not (weights and sandbox):
+    storage = await engine.desk.run(engine.desk.database.answers)
+    parts = {"weights": engine.loaded, "sandbox": engine.sandbox.ready, "storage": storage}
+    if not all(parts.values()):
         response.status_code = 503
-    return Readiness(ready=weights and sandbox, weights=weights, sandbox=sandbox)
+    return Readiness(ready=all(parts.values()), **parts, warnings=engine.desk.warnings)
 
 
 @router.get("/metrics", tags=["operate"], response_class=Response, responses=problems("any"))

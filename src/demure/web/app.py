@@ -20,21 +20,27 @@ from demure.allocator import give_back_large_blocks
 from demure.budget import Budget
 from demure.classifier import Classifiers
 from demure.decode import MIB
-from demure.errors import InvalidSetting
+from demure.desk import Desk, open_desk
+from demure.errors import DemureError, InvalidSetting
 from demure.fetch import Fetcher
-from demure.keys import KeyFile, Keyring
+from demure.keys import Keyring
 from demure.models import Registry
 from demure.pipeline import Checker
 from demure.policy import Policy, known_policies
 from demure.sandbox import Sandbox
 from demure.settings import Settings, read_settings
+from demure.store.keys import Keys
 from demure.telemetry import Metrics, configure_logging
-from demure.web import api, compat, docs
+from demure.web import api, compat, docs, records, reviews, sign_in
 from demure.web.auth import Access, Gate
 from demure.web.body import BodyLimits
+from demure.web.chores import Chores
 from demure.web.engine import Engine
 from demure.web.envelope import Envelope
+from demure.web.headers import PageHeaders
 from demure.web.problems import RequestError
+from demure.web.sessions import Accounts
+from demure.web.sign_in import announce_set_up, answer_with_page
 from demure.workers import Workers
 
 
@@ -44,27 +50,32 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     configure_logging(settings.log_format)
     give_back_large_blocks(4 * MIB)
     metrics = Metrics()
-    keyring = Keyring(settings.api_keys, KeyFile(settings.key_file))
-    keyring.keys()  # a file that does not hold is found now and not by the first request
     classifiers = Classifiers(Registry(settings.models_dir))
     if classifiers[settings.model].spec.is_witness:
         raise InvalidSetting(f"DEMURE_MODEL: found {settings.model!r}, a witness; expected a five-class model")
-    policies = load_policies(settings, classifiers)
+    policies, access = load_policies(settings, classifiers), read_access(settings)
+    desk = open_desk(settings)
+    keyring = Keyring(settings.api_keys, lambda: desk.run(Keys(desk.database).read))
     fetcher = Fetcher(settings.fetch_limits)
     sandbox = Sandbox(settings.threads, settings.sandbox_limits, on_restart=metrics.restarts.inc)
     workers = Workers(settings.threads, settings.threads * settings.max_waiting, metrics.admitted.set)
-    engine = Engine(settings, classifiers, policies, sandbox, workers, Checker(fetcher, workers), metrics)
+    checker = Checker(fetcher, workers, desk)
+    engine = Engine(settings, classifiers, policies, sandbox, workers, checker, desk, metrics)
     engine.screener(None)  # an unknown default policy or model is found now and not by the first request
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         started = time.perf_counter()
         await asyncio.to_thread(engine.load)
+        await asyncio.to_thread(_announce, app, desk)
         structlog.get_logger().info("ready", version=__version__, seconds=round(time.perf_counter() - started, 2))
-        yield
+        async with Chores(desk, metrics).running():
+            yield
         await asyncio.to_thread(workers.close)
         await fetcher.aclose()
         sandbox.close()
+        accounts.close()
+        desk.close()
 
     app = FastAPI(
         title="demure",
@@ -75,11 +86,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # one path each, and no answer that names a Host
         lifespan=lifespan,
     )
-    app.state.engine = engine
-    for router in (compat.router, api.router, docs.router):
+    app.state.engine, app.state.desk = engine, desk
+    app.state.accounts = accounts = Accounts(desk.users)
+    for router in (compat.router, api.router, reviews.router, records.router, docs.router, sign_in.router):
         app.include_router(router)
     app.add_exception_handler(HTTPException, _raise_on)
     app.add_exception_handler(RequestValidationError, _raise_as_ours)
+    app.add_exception_handler(DemureError, answer_with_page)
     # The last added is the first to see a request.
     app.add_middleware(
         BodyLimits,
@@ -87,9 +100,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         idle_s=settings.client_timeout_s,
         budget=Budget(settings.max_held_bytes),
     )
-    app.add_middleware(Gate, access=read_access(settings), keyring=keyring)
+    app.add_middleware(Gate, access=access, keyring=keyring)
     app.add_middleware(Envelope, metrics=metrics)
+    app.add_middleware(PageHeaders)
     return app
+
+
+def _announce(app: FastAPI, desk: Desk) -> None:
+    """What the operator should know at the start."""
+    log = structlog.get_logger()
+    for warning in desk.warnings:
+        log.warning("storage", detail=warning)
+    link = announce_set_up(desk.users, getattr(app.state, "base_url", ""))
+    if link is not None:
+        log.info("nobody can review yet: open this link to make the first account", link=link)
 
 
 def load_policies(settings: Settings, classifiers: Classifiers) -> dict[str, Policy]:

@@ -1,7 +1,8 @@
 """Who may: decided for every request before anything else of it is read, under any server.
 
 Open to all: /health and /livez. With no key configured, the machine itself (and nobody through a proxy) may classify.
-Everything else needs a key, and with keys configured so does everything.
+Everything else needs a key, and with keys configured so does everything. The pages under /review are asked for by people,
+who have no key: there each route asks for a session (sessions.py).
 """
 
 from __future__ import annotations
@@ -48,6 +49,28 @@ class Access:
     rate_limit: RateLimitItem | None = None  # a key
 
 
+class Rate:
+    """So many in a time for each name; None: without end."""
+
+    def __init__(self, limit: RateLimitItem | None) -> None:
+        self._limit = limit
+        self._storage = MemoryStorage()
+        self._limiter = FixedWindowRateLimiter(self._storage)
+        self._clock_offset = time.time() - time.monotonic()
+
+    def takes(self, name: str) -> bool:
+        """Count one more. The library counts by the wall clock: when that is set anew, so are the counts, or a name could be
+        shut out for days.
+        """
+        if self._limit is None:
+            return True
+        offset = time.time() - time.monotonic()
+        if abs(offset - self._clock_offset) > _CLOCK_JUMP_S:
+            self._clock_offset = offset
+            self._storage.reset()
+        return self._limiter.hit(self._limit, name)
+
+
 class Gate:
     """Lets a request pass with the name of its key, or raises what the envelope answers."""
 
@@ -55,26 +78,27 @@ class Gate:
         self._app = app
         self._access = access
         self._keyring = keyring
-        self._storage = MemoryStorage()
-        self._limiter = FixedWindowRateLimiter(self._storage)
-        self._clock_offset = time.time() - time.monotonic()
+        self._rate = Rate(access.rate_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":  # there is none to be asked
             await send({"type": "websocket.close", "code": 1008})
             return
         if scope["type"] == "http" and scope["path"] not in OPEN:
-            key = self._admit(scope)
+            key = await self._admit(scope)
             if key is not None:
                 scope["state"]["log"]["key"] = key.name
+                scope["state"]["key"] = key
         await self._app(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> Key | None:
+    async def _admit(self, scope: Scope) -> Key | None:
         """The request's key, or None where it needs none. Raises KeyRequired, NotPermitted or RateLimited."""
         host = _header(scope, b"host")
         if self._access.hosts and _without_port(host) not in self._access.hosts:
             raise NotPermitted("this service does not go by that Host; the operator lists its names in DEMURE_HOSTS")
-        keys = self._keyring.keys()
+        if is_page(scope["path"]):
+            return None
+        keys = await self._keyring.keys()
         needed = needed_scope(scope["path"])
         secret = _bearer(scope)
         if secret is not None:
@@ -91,18 +115,9 @@ class Gate:
             raise KeyRequired("the key is not known here; it may have been revoked")
         if not key.may(needed):
             raise NotPermitted(f"the key {key.name!r} has no scope {needed}; make one that has")
-        limit = self._access.rate_limit
-        if limit is not None and not self._within(limit, key):
-            raise RateLimited(f"more than {limit} for the key {key.name!r}; slow down")
+        if not self._rate.takes(key.sha256):
+            raise RateLimited(f"more than {self._access.rate_limit} for the key {key.name!r}; slow down")
         return key
-
-    def _within(self, limit: RateLimitItem, key: Key) -> bool:
-        """The library counts by the wall clock: when that is set anew, so are the counts, or a key could be shut out for days."""
-        offset = time.time() - time.monotonic()
-        if abs(offset - self._clock_offset) > _CLOCK_JUMP_S:
-            self._clock_offset = offset
-            self._storage.reset()
-        return self._limiter.hit(limit, key.sha256)
 
     def _check_local(self, scope: Scope, host: str) -> None:
         if not is_local(scope):
@@ -117,6 +132,11 @@ class Gate:
         origins = {value.decode("latin-1").strip().lower() for value in _values(scope["headers"], b"origin")}
         if origins - {"", f"http://{host}", f"https://{host}"}:
             raise NotPermitted("a page of another origin may not ask without a key")
+
+
+def is_page(path: str) -> bool:
+    """Whether it is asked for by a person who signs in."""
+    return path == "/review" or path.startswith("/review/")
 
 
 def needed_scope(path: str) -> KeyScope:

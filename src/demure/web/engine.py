@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from demure.classifier import Classifiers
+from demure.desk import Desk, Wish
 from demure.errors import DemureError, UnknownPolicy
 from demure.fetch import host_of
 from demure.pipeline import Checker, Screener, Screening, Url
@@ -30,6 +31,7 @@ class Job:
     source: Url | bytes | DemureError
     screener: Screener
     id: str | None = None
+    wish: Wish | None = None
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Engine:
     sandbox: Sandbox
     workers: Workers
     checker: Checker
+    desk: Desk
     metrics: Metrics
     loaded: bool = False
     _screeners: dict[str, Screener] = field(default_factory=dict)  # by policy
@@ -60,6 +63,7 @@ class Engine:
         """Load what the default policy asks, and start the decoders: the first request should not wait for it."""
         self.screener(None).load()
         self.sandbox.start()
+        self.desk.memory.refresh()
         self.metrics.capacity.set(self.workers.capacity)
         self.loaded = True
 
@@ -75,7 +79,9 @@ class Engine:
         if isinstance(job.source, DemureError):
             return job.screener.failed(job.source, id=job.id)
         deadline, share = request.state.deadline, request.state.share
-        return await self.checker.check(job.source, job.screener, id=job.id, deadline=deadline, on_bytes=share.take)
+        return await self.checker.check(
+            job.source, job.screener, id=job.id, deadline=deadline, on_bytes=share.take, wish=job.wish
+        )
 
     async def predict(self, request: Request, model: str, url: str) -> Mapping[str, float]:
         """One model's scores. Raises UnknownModel, and what goes wrong with the URL or the image."""

@@ -8,8 +8,16 @@ from demure.web.problems import PROBLEM_TYPE, STATUS
 from demure.web.schemas import ModerateRequest, Problem
 
 # Every request may meet these.
-_ANY = {"key_required", "not_permitted", "rate_limited", "internal_error"}
-_BODY = {"invalid_request", "too_large", "unsupported_media_type", "unknown_policy", "overloaded", "timed_out"}
+_ANY = {"key_required", "not_permitted", "rate_limited", "internal_error", "storage_unavailable"}
+_BODY = {
+    "invalid_request",
+    "too_large",
+    "unsupported_media_type",
+    "unknown_policy",
+    "overloaded",
+    "timed_out",
+    "storage_unavailable",
+}
 _IMAGE = {
     "invalid_request",
     "too_large",
@@ -65,6 +73,8 @@ _FORM = {
         "file": {"type": "array", "minItems": 1, "items": _BINARY, "description": "one or more, under any name"},
         "policy": {"type": "string"},
         "context": {"type": "string"},
+        "subject": {"type": "string", "maxLength": 256},
+        "review": {"type": "string", "enum": ["true", "false"]},
     },
     "required": ["file"],
     "additionalProperties": False,  # but for files, under whatever name: a schema cannot tell a file from a text
@@ -74,6 +84,8 @@ MODERATE_BODY: dict[str, Any] = {
         _query("policy", "with a raw image: the policy's name"),
         _query("context", "with a raw image: what it is for, to choose the policy by (DEMURE_CONTEXTS)"),
         _query("id", "with a raw image: your own name for it, given back"),
+        _query("subject", "with a raw image: whose it is, to find it when it is to be forgotten"),
+        _query("review", "with a raw image: true asks a person where the machine cannot tell"),
     ],
     "requestBody": {
         "required": True,

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Score = Annotated[float, Field(ge=0, le=1)]
-# `true` is refused with a message of its own, by read_submission.
-NoReview = Annotated[
-    bool, Field(strict=True, description="this version has no reviews", json_schema_extra={"const": False})
-]
+Name = Annotated[str, Field(max_length=256)]  # the site's own name for something
+Note = Annotated[str, Field(max_length=2000)]
+MAX_METADATA_BYTES = 4096
+
+
+def _check_size(metadata: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(metadata).encode()) > MAX_METADATA_BYTES:
+        raise ValueError(f"more than {MAX_METADATA_BYTES:,} bytes of JSON")
+    return metadata
+
+
+Metadata = Annotated[dict[str, Any], AfterValidator(_check_size)]
 
 
 class ModerateItem(BaseModel):
@@ -18,11 +27,15 @@ class ModerateItem(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: Annotated[str, Field(max_length=256)] | None = None
+    id: Name | None = None
     url: str | None = None
     base64: str | None = None
     context: Annotated[str, Field(max_length=64)] | None = None
-    metadata: dict[str, Any] | None = None
+    subject: Name | None = Field(None, description="whose image it is: to find it when it is to be forgotten")
+    metadata: Metadata | None = Field(None, description="given back with the review and its events")
+    priority: float = Field(
+        0.0, allow_inf_nan=False, description="of a review; higher comes first where that is asked for"
+    )
 
 
 class ModerateRequest(BaseModel):
@@ -35,7 +48,15 @@ class ModerateRequest(BaseModel):
 
     items: Annotated[list[ModerateItem], Field(min_length=1, max_length=1000)]  # and the operator's max_items
     policy: str | None = None
-    review: NoReview = False
+    review: bool = Field(False, strict=True, description="ask a person where the machine cannot tell")
+
+
+class Dispute(ModerateItem):
+    """An image that was decided already, and why a person should look at it."""
+
+    kind: Literal["report", "appeal"]
+    note: Note | None = None
+    policy: str | None = None
 
 
 class FiveScores(BaseModel):
@@ -66,6 +87,13 @@ class ItemError(BaseModel):
     message: str
 
 
+class ReviewTicket(BaseModel):
+    """The place in the queue that an image has."""
+
+    id: str
+    state: Literal["open", "escalated"]
+
+
 class Item(BaseModel):
     """The answer for one image; the scores are those of its worst frame, and null where none could be made."""
 
@@ -79,6 +107,7 @@ class Item(BaseModel):
     media: MediaFacts | None
     remembered: bool
     timings_ms: dict[str, float]
+    review: ReviewTicket | None = None
     error: ItemError | None = None
 
 
@@ -90,6 +119,113 @@ class ModerateAnswer(BaseModel):
     policy: str
     policy_version: str
     items: list[Item]
+
+
+class Sender(BaseModel):
+    """One of those who sent an image, by the site's own names."""
+
+    id: str | None
+    subject: str | None
+    metadata: dict[str, Any] | None
+
+
+class ReviewFacts(BaseModel):
+    """One item of the queue. Times are ISO 8601, UTC."""
+
+    id: str
+    kind: Literal["unknown", "report", "appeal"]
+    state: Literal["open", "settled", "escalated", "expired"]
+    version: int
+    priority: float
+    opened: str
+    note: str | None
+    claimed_by: str | None
+    claimed_until: str | None
+    sha256: str
+    decision: str
+    reason: str
+    score: float | None
+    scores: dict[str, Score] | None
+    witnesses: dict[str, Score] | None
+    media: MediaFacts | None
+    model: str
+    policy: str
+    policy_version: str
+    verdict: Literal["adult", "safe"] | None
+    verdict_by: str | None
+    verdict_at: str | None
+    verdict_note: str | None
+
+
+class ReviewDetails(ReviewFacts):
+    """The same with those who sent it (the first hundred), and the numbers of the pictures that there are of it."""
+
+    submissions: list[Sender]
+    pictures: list[int]
+
+
+class ReviewPage(BaseModel):
+    """Some items, the oldest first; `next` is what to ask `after`, or null where there are no more."""
+
+    reviews: list[ReviewFacts]
+    next: str | None
+
+
+class NextReview(BaseModel):
+    """The item that was claimed, or null where none is free."""
+
+    review: ReviewDetails | None
+
+
+class Who(BaseModel):
+    """Which of the site's people it is, where one key serves several."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reviewer: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$")] | None = None
+
+
+class ClaimRequest(Who):
+    lease_s: Annotated[float, Field(gt=0, le=86400)] | None = None
+
+
+class ClaimNextRequest(ClaimRequest):
+    order: Literal["oldest", "risk", "priority"] = "oldest"
+
+
+class MoveRequest(Who):
+    """`version` is that of the review as it was seen."""
+
+    version: int
+    note: Note | None = None
+
+
+class VerdictRequest(MoveRequest):
+    verdict: Literal["adult", "safe"]
+
+
+class EventFacts(BaseModel):
+    """What happened, as a webhook tells it."""
+
+    id: int
+    type: str
+    timestamp: str
+    data: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    """Events in their order; `next` is what to ask `after`, also where nothing is new."""
+
+    events: list[EventFacts]
+    next: int
+
+
+class Forgotten(BaseModel):
+    """The images that are gone; those that others sent as well, and that stay; those that are frozen and stay as they are."""
+
+    forgotten: list[str]
+    shared: list[str]
+    frozen: list[str]
 
 
 class ModelFacts(BaseModel):
@@ -122,11 +258,13 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Each part that an answer needs."""
+    """Each part that an answer needs; `warnings` are for the operator."""
 
     ready: bool
     weights: bool
     sandbox: bool
+    storage: bool
+    warnings: list[str]
 
 
 class Problem(BaseModel):

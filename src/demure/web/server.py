@@ -8,8 +8,8 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from demure.keys import KeyFile
 from demure.settings import Settings
+from demure.store.keys import Keys
 from demure.web.app import create_app
 from demure.web.auth import is_loopback
 from demure.web.connections import backlog, impatient, max_connections, open_files
@@ -20,11 +20,12 @@ GRACE_S = 30  # for what is in flight when we are told to stop
 def serve(settings: Settings, host: str, port: int) -> None:
     """Run until SIGINT or SIGTERM. Raises SetupError before anything listens."""
     app = create_app(settings)
-    any_key = bool(settings.api_keys) or KeyFile(settings.key_file).read() is not None
+    any_key = bool(settings.api_keys) or Keys(app.state.desk.database).read() is not None
     if not (is_loopback(host) or any_key or settings.public):
         structlog.get_logger().warning("no key is configured: others than this machine are answered 401", host=host)
     # uvicorn ends in good order and then raises the signal again; to have been told to stop is no failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
+    app.state.base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     server = uvicorn.Server(configure(app, settings, host, port))
     server.run()
     if not server.started:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64decode
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 from python_multipart.multipart import parse_options_header
@@ -13,13 +14,16 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from demure.decode import MIB
+from demure.desk import Wish
 from demure.errors import TooLarge
 from demure.pipeline import Url
+from demure.reviews import Kind
+from demure.reviews import Submission as Sent
 from demure.web.engine import Engine, Job
 from demure.web.problems import RequestError, UnsupportedMediaType
 from demure.web.schemas import ModerateItem, ModerateRequest
 
-_FORM_FIELDS = {"policy", "context", "review"}
+_FORM_FIELDS = {"policy", "context", "review", "subject"}
 _MAX_ID_CHARS = 256
 _MAX_JSON_PARTS = 100_000
 _SMALL_BYTES = 256 * 1024  # parsed at once; more is parsed in a thread, so that others are answered meanwhile
@@ -32,6 +36,13 @@ class Image:
     source: Url | bytes | RequestError
     id: str | None = None
     context: str | None = None
+    subject: str | None = None
+    metadata: dict[str, Any] | None = None
+    priority: float = 0.0
+
+    def wish(self, *, review: bool, kind: Kind = Kind.UNKNOWN, note: str | None = None) -> Wish:
+        names = Sent(storable(self.id or ""), storable(self.subject or ""), self.metadata)
+        return Wish(review, kind, names, self.priority, storable(note) if note else None)
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,10 @@ class Submission:
 
     def jobs(self, engine: Engine) -> list[Job]:
         """Raises UnknownPolicy."""
-        return [Job(i.source, engine.screener(self.policy, i.context or self.context), i.id) for i in self.images]
+        return [
+            Job(i.source, engine.screener(self.policy, i.context or self.context), i.id, i.wish(review=self.review))
+            for i in self.images
+        ]
 
 
 async def read_submission(request: Request, engine: Engine) -> Submission:
@@ -65,8 +79,6 @@ async def read_submission(request: Request, engine: Engine) -> Submission:
         raise TooLarge(
             f"{len(submission.images)} items; the limit is {engine.settings.max_items} (max_items); send fewer"
         )
-    if submission.review:
-        raise RequestError("review: this version has no reviews")
     return submission
 
 
@@ -87,8 +99,7 @@ def _parse_json(body: bytearray) -> Submission:
         parsed = ModerateRequest.model_validate_json(body)
     except ValidationError as error:
         raise RequestError(describe(error)) from error
-    images = [Image(_source(item), item.id, item.context) for item in parsed.items]
-    return Submission(images, parsed.policy, review=parsed.review)
+    return Submission([image_of(item) for item in parsed.items], parsed.policy, review=parsed.review)
 
 
 async def _read_form(request: Request) -> Submission:
@@ -120,8 +131,9 @@ async def _from_form(form: FormData) -> Submission:
     unknown = {name for name, value in form.multi_items() if isinstance(value, str)} - _FORM_FIELDS
     if unknown or not files:
         found = f"the field {min(unknown)[:64]!r} is not known" if unknown else "there is no file"
-        raise RequestError(f"{found}; expected one or more files, and policy, context and review if wanted")
-    images = [Image(await file.read(), _id(file.filename)) for file in files]
+        raise RequestError(f"{found}; expected one or more files, and policy, context, review and subject if wanted")
+    subject = _id(_text(form, "subject"))
+    images = [Image(await file.read(), _id(file.filename), subject=subject) for file in files]
     return Submission(images, _text(form, "policy"), _text(form, "context"), _flag(_text(form, "review")))
 
 
@@ -136,8 +148,17 @@ async def _read_image(request: Request, max_bytes: int) -> Submission:
         if len(image) > max_bytes:
             raise too_large
     query = request.query_params
-    images = [Image(bytes(image), _id(query.get("id")))]
+    images = [Image(bytes(image), _id(query.get("id")), subject=_id(query.get("subject")))]
     return Submission(images, query.get("policy"), query.get("context"), _flag(query.get("review")))
+
+
+def image_of(item: ModerateItem) -> Image:
+    return Image(_source(item), item.id, item.context, item.subject, item.metadata, item.priority)
+
+
+def storable(text: str) -> str:
+    """Text that every database takes: without NULs and halves of surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _source(item: ModerateItem) -> Url | bytes | RequestError:

@@ -1,0 +1,138 @@
+"""The shell's commands for what is kept: `demure audit …`, `backup`, `restore`, `sweep`. Thin, as cli.py.
+
+Exit codes: 0 done, 1 the audit log does not hold, 2 (by cli.main) the question was wrong and nothing was done.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    from demure.audit import Record
+    from demure.settings import Settings
+    from demure.store.database import Database
+
+audit_app = typer.Typer(no_args_is_help=True, help="Verify and export the log of every view and verdict.")
+
+_DOES_NOT_HOLD = 1
+
+
+@audit_app.command("verify")
+def verify_audit(
+    head: Annotated[
+        str | None, typer.Option(metavar="SEQ:HASH", help="A head that was kept elsewhere: it must be in the log.")
+    ] = None,
+) -> None:
+    """Walk the log's chain of hashes: print its head, or where it breaks and exit with 1.
+
+    Who can write the database can make a whole new chain. It proves something only against a head that was kept elsewhere.
+    """
+    from demure.audit import Break, parse_head
+    from demure.store.audit import verify
+
+    kept = None if head is None else parse_head(head)
+    with _store() as database:
+        found = verify(database, kept)
+    if isinstance(found, Break):
+        print(found)
+        raise typer.Exit(_DOES_NOT_HOLD)
+    remark = f"; record {kept.seq} was swept since: keep a newer head" if kept and not found.seen else ""
+    print(f"{found.head} holds, from record {found.swept.seq + 1}{remark}")
+
+
+@audit_app.command("head")
+def print_head() -> None:
+    """Print the last record's SEQ:HASH. Keep it where who can write the database cannot."""
+    from demure.store.audit import head
+
+    with _store() as database:
+        print(database.read(head))
+
+
+@audit_app.command("export")
+def export_audit(
+    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="A new file; - writes to standard output.")] = "-",
+) -> None:
+    """Write the log as JSON lines, each with the hash before its own."""
+    from demure.store.backup import new_file
+
+    with _store() as database:
+        if file == "-":
+            _export(database, sys.stdout)
+        else:
+            with new_file(Path(file)) as draft, draft.open("w", encoding="ascii") as lines:
+                _export(database, lines)
+
+
+def backup(file: Annotated[Path, typer.Argument(help="A new file, which only you can read.")]) -> None:
+    """Write all that is kept into one file, while the service runs."""
+    from demure.store.backup import backup as write
+
+    with _store() as database:
+        write(database, file)
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `demure backup` wrote, from SQLite or PostgreSQL.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Delete what the database holds now.")] = False,
+) -> None:
+    """Read a backup into the database of the settings. Stop the service first."""
+    from demure.store.backup import restore as read
+
+    with _store() as database:
+        read(database, file, replace=replace)
+
+
+def sweep() -> None:
+    """Delete now what was kept long enough. A running service does so by itself."""
+    from demure.store.retention import Keep
+    from demure.store.retention import sweep as run
+
+    settings = _settings()
+    keep = Keep(
+        previews_days=settings.keep_previews_days,
+        decisions_days=settings.keep_decisions_days,
+        reviews_days=settings.keep_reviews_days,
+        audit_days=settings.keep_audit_days,
+    )
+    with _store(settings) as database:
+        swept = run(database, keep)
+    for table, rows in swept.deleted.items():
+        print(f"{table}\t{rows}")
+    if swept.expired:
+        print(f"expired\t{swept.expired}")
+    if swept.broken:
+        print(f"the audit log is {swept.broken}; it was not swept", file=sys.stderr)
+        raise typer.Exit(_DOES_NOT_HOLD)
+
+
+def _settings() -> Settings:
+    from demure.settings import read_settings
+
+    return read_settings()
+
+
+def _store(settings: Settings | None = None) -> closing[Database]:
+    from demure.store import open_database
+
+    return closing(open_database(settings or _settings()))
+
+
+def _export(database: Database, lines: TextIO) -> None:
+    from demure.store.audit import records, swept
+
+    database.read(lambda c: lines.writelines(_as_lines(swept(c).hash, records(c))))
+
+
+def _as_lines(previous: str, records: Iterable[Record]) -> Iterator[str]:
+    import json
+
+    for record in records:
+        yield json.dumps({**vars(record), "previous": previous}) + "\n"
+        previous = record.hash

@@ -1,0 +1,106 @@
+"""What does a picture look like, in 256 bits? PDQ, so that resized and re-compressed copies have nearly the same bits.
+
+The algorithm is Meta's, and hashes are interchangeable with those of its program: ThreatExchange, pdq/cpp (hashing/pdqhashing.cpp,
+downscaling/downscaling.cpp), as PyPI's pdqhash 0.2.8 carries it. Their document is "The TMK+PDQF Video-Hashing Algorithm and the
+PDQ Image-Hashing Algorithm", 2019. A picture that is turned, mirrored, or cut by more than a rim gets another hash.
+
+Blurring along one axis and keeping 64 points of it is one linear map, so all of it is here four products of matrices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+BITS = 256
+MIN_QUALITY = 50  # of 100; below it the hash says little, and is neither kept nor compared (so advises Meta's document)
+MAX_SIDE = (
+    512  # pixels; a picture with a longer side comes reduced to 512 x 512, whatever its shape, as in Meta's program
+)
+
+_MIN_SIDE = 5  # pixels; smaller ones have no hash there either
+_SIDE = 64  # of the blurred picture
+_FREQUENCIES = 16  # along each axis
+_LEAST_STRENGTH = 1.0  # of the strongest frequency; see _is_nothing
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """`hash`: 32 bytes, whose hex() is the 64 digits that other programs print. `quality`: 0 to 100, how much there was to see."""
+
+    hash: bytes
+    quality: int
+
+
+_NONE = Fingerprint(bytes(BITS // 8), 0)
+
+
+def luma(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Brightness, 0 to 255: shape (height, width, 3) to (height, width). Pillow's "L" is this, rounded."""
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    brightness: NDArray[np.float32] = (0.299 * red + 0.587 * green + 0.114 * blue).astype(np.float32)
+    return brightness
+
+
+def fingerprint(luma: NDArray[np.uint8] | NDArray[np.float32]) -> Fingerprint:
+    """Of brightness, 0 to 255, shape (height, width). Raises ValueError for a side past MAX_SIDE."""
+    height, width = luma.shape
+    if max(height, width) > MAX_SIDE:
+        raise ValueError(f"picture is {width} x {height} pixels; reduce it to {MAX_SIDE} x {MAX_SIDE} first")
+    if min(height, width) < _MIN_SIDE:
+        return _NONE
+    small = _shrinking(height) @ luma.astype(np.float64) @ _shrinking(width).T
+    strengths = _COSINES @ small @ _COSINES.T
+    return Fingerprint(_bits(strengths), 0 if _is_nothing(strengths) else _quality(small))
+
+
+@lru_cache(maxsize=32)  # 256 KiB each at most
+def _shrinking(length: int) -> NDArray[np.float64]:
+    """The matrix, (64, length), that blurs an axis with two box filters and keeps 64 of its points.
+
+    A box is length / 128 pixels, rounded up, one more after its pixel than before it if that is even; over the edge it is the
+    mean of what lies inside. The points kept are the pixels at the middle of 64 equal parts.
+    """
+    window = -(-length // (2 * _SIDE))
+    after = window // 2
+    offset = np.arange(length) - np.arange(length)[:, np.newaxis]
+    inside = (offset <= after) & (offset > after - window)
+    box = inside / inside.sum(axis=1, keepdims=True)
+    middles = (2 * np.arange(_SIDE) + 1) * length // (2 * _SIDE)
+    matrix: NDArray[np.float64] = box[middles] @ box
+    return matrix
+
+
+def _cosines() -> NDArray[np.float64]:
+    """Frequencies 1 to 16 of the cosine transform of 64 points, (16, 64): the mean, frequency 0, is left out."""
+    frequency, point = np.arange(1, _FREQUENCIES + 1)[:, np.newaxis], np.arange(_SIDE)
+    matrix: NDArray[np.float64] = np.sqrt(2 / _SIDE) * np.cos(np.pi / 2 / _SIDE * frequency * (2 * point + 1))
+    return matrix
+
+
+_COSINES = _cosines()
+
+
+def _bits(strengths: NDArray[np.float64]) -> bytes:
+    """One for each frequency above the median (the lower of the two middle ones); the first, row by row, is the last bit."""
+    flat = strengths.ravel()
+    median = np.partition(flat, BITS // 2 - 1)[BITS // 2 - 1]
+    return np.packbits((flat > median)[::-1]).tobytes()
+
+
+def _quality(small: NDArray[np.float64]) -> int:
+    """The steps between neighbours in whole hundredths of the range, summed, over 90: Meta's measure, in its 32-bit arithmetic."""
+    levels = small.astype(np.float32)
+    steps = (np.trunc(np.diff(levels, axis=axis) * np.float32(100) / np.float32(255)) for axis in (0, 1))
+    return min(int(sum(np.abs(step).sum() for step in steps)) // 90, 100)
+
+
+def _is_nothing(strengths: NDArray[np.float64]) -> bool:
+    """Whether every frequency is below what rounding pixels to whole levels makes, so that the bits are chance.
+
+    Stripes along one axis (a bar code, a ruled page) are: each frequency is of both axes. Meta's measure takes them for good.
+    """
+    return bool(np.abs(strengths).max() < _LEAST_STRENGTH)
