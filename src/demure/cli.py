@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from demure import __version__
+from demure.cli_storage import audit_app, backup, memory_app, restore, sweep
 from demure.cli_users import users_app
 from demure.errors import DemureError, FetchError, SourceError
 
@@ -34,6 +35,10 @@ app = typer.Typer(
 keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(users_app, name="users")
+app.add_typer(memory_app, name="memory")
+app.add_typer(audit_app, name="audit")
+for command in (backup, restore, sweep):
+    app.command()(command)
 
 
 class ExitCode(IntEnum):

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
+
+from demure.errors import SourceNotFound
 
 if TYPE_CHECKING:
     from demure.audit import Record
     from demure.settings import Settings
     from demure.store.database import Database
 
+memory_app = typer.Typer(no_args_is_help=True, help="Bring along, or take away, what was decided, by hash.")
 audit_app = typer.Typer(no_args_is_help=True, help="Verify and export the log of every view and verdict.")
 
 _DOES_NOT_HOLD = 1
+_BY = "shell"
 
 
 @audit_app.command("verify")
@@ -70,6 +74,27 @@ def export_audit(
                 _export(database, lines)
 
 
+@memory_app.command("import")
+def import_memory(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="CSV: hash,kind,verdict; kinds are sha256 and pdq.")],
+) -> None:
+    """Remember a list of verdicts. All of it or, if a line is wrong, nothing."""
+    from demure.store.lists import take_in
+
+    with _store() as database, _opened(file) as lines:
+        count = take_in(database, lines, _BY)
+    print(f"{count} hashes are remembered; a running service knows them from now on.")
+
+
+@memory_app.command("export")
+def export_memory() -> None:
+    """Write all that is remembered to standard output, as `demure memory import` reads it."""
+    from demure.store.lists import write_out
+
+    with _store() as database:
+        write_out(database, sys.stdout)
+
+
 def backup(file: Annotated[Path, typer.Argument(help="A new file, which only you can read.")]) -> None:
     """Write all that is kept into one file, while the service runs."""
     from demure.store.backup import backup as write
@@ -102,7 +127,7 @@ def sweep() -> None:
         audit_days=settings.keep_audit_days,
     )
     with _store(settings) as database:
-        swept = run(database, keep)
+        swept = run(database, keep, settings.webhook_urls)
     for table, rows in swept.deleted.items():
         print(f"{table}\t{rows}")
     if swept.expired:
@@ -110,6 +135,18 @@ def sweep() -> None:
     if swept.broken:
         print(f"the audit log is {swept.broken}; it was not swept", file=sys.stderr)
         raise typer.Exit(_DOES_NOT_HOLD)
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[TextIO]:
+    if file == "-":
+        yield sys.stdin
+        return
+    try:
+        with Path(file).open(encoding="utf-8", newline="") as lines:
+            yield lines
+    except OSError as error:
+        raise SourceNotFound(f"{file}: {error.strerror}") from error
 
 
 def _settings() -> Settings:

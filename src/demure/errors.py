@@ -33,6 +33,7 @@ DemureError
     ├── InvalidModel           invalid_model
     ├── DamagedWeights         damaged_weights
     ├── InvalidPolicy          invalid_policy
+    ├── InvalidList            invalid_list
     └── InvalidSetting         invalid_setting
 """
 
@@ -201,6 +202,10 @@ class DamagedWeights(SetupError):
 
 class InvalidPolicy(SetupError):
     code = "invalid_policy"
+
+
+class InvalidList(SetupError):
+    code = "invalid_list"
 
 
 class InvalidSetting(SetupError):

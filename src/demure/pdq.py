@@ -2,7 +2,8 @@
 
 The algorithm is Meta's, and hashes are interchangeable with those of its program: ThreatExchange, pdq/cpp (hashing/pdqhashing.cpp,
 downscaling/downscaling.cpp), as PyPI's pdqhash 0.2.8 carries it. Their document is "The TMK+PDQF Video-Hashing Algorithm and the
-PDQ Image-Hashing Algorithm", 2019. A picture that is turned, mirrored, or cut by more than a rim gets another hash.
+PDQ Image-Hashing Algorithm", 2019. A picture that is turned by a few degrees, mirrored, or cut at its edges by a few hundredths
+gets another hash.
 
 Blurring along one axis and keeping 64 points of it is one linear map, so all of it is here four products of matrices.
 """

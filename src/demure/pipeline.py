@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SideBySide = Callable[[Sequence[Callable[[], Scores]]], list[Scores]]
 
-_LUMA = "luma"  # in a recipe, beside the models' names
+_LUMA = ""  # in a recipe, beside the models' names, of which none is empty
 _LUMA_SIDE = 512  # pixels, as PDQ's own program has it
 MIN_SIDE = 32  # pixels; below it the models see a smear, and a person should look
 

@@ -13,8 +13,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, NullPool, create_engine, delete, func, insert, inspect, select, text
-from sqlalchemy.exc import DatabaseError, DataError
+from sqlalchemy import (
+    URL,
+    Connection,
+    ExceptionContext,
+    NullPool,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+)
+from sqlalchemy.exc import DataError
 
 from demure.errors import Conflict, InvalidSetting, SourceNotFound, StorageFull
 from demure.store import audit
@@ -143,14 +156,10 @@ def _opened(path: Path) -> Iterator[Connection]:
                 yield upgraded
 
 
-def _revision_of(source: Connection, path: Path) -> str | None:
-    try:
-        damage = source.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-        if damage != "ok":
-            raise InvalidSetting(f"{path}: is damaged ({damage})")
-        found = revision(source) if inspect(source).has_table(audit_head.name) else None
-    except DatabaseError as error:
-        raise InvalidSetting(f"{path}: is damaged, or no backup of demure ({error.orig})") from error
+def _revision_of(source: Connection, path: Path) -> str:
+    if (damage := source.exec_driver_sql("PRAGMA quick_check(1)").scalar()) != "ok":
+        raise InvalidSetting(f"{path}: is damaged ({damage})")
+    found = revision(source) if inspect(source).has_table(audit_head.name) else None
     if found is None:
         raise InvalidSetting(f"{path}: is no backup of demure")
     return found
@@ -167,6 +176,15 @@ def _connected(path: Path, mode: str) -> Iterator[Connection]:
     """A SQLite file that is there already, as it is: none of the settings of a database in use."""
     url = f"{path.resolve().as_uri()}?mode={mode}"
     engine = create_engine(URL.create("sqlite"), poolclass=NullPool, creator=lambda: sqlite3.connect(url, uri=True))
+    wrong = "is damaged, or no backup of demure" if mode == "ro" else "cannot be written"
+
+    # So that nobody takes it for an error of the database itself.
+    @event.listens_for(engine, "handle_error")
+    def _translate(context: ExceptionContext) -> None:
+        error = context.original_exception
+        is_full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        raise (StorageFull if is_full else InvalidSetting)(f"{path}: {wrong} ({error})") from error
+
     with engine.connect() as connection:
         yield connection
 

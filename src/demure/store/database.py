@@ -97,12 +97,17 @@ class Database:
 
 
 def upsert(
-    table: Table, connection: Connection, values: Mapping[str, Any], keys: Sequence[str], keep: Container[str] = ()
+    table: Table,
+    connection: Connection,
+    values: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    keys: Sequence[str],
+    keep: Container[str] = (),
 ) -> None:
-    """Insert a row, or give the one with the same `keys` its values, except those to `keep`."""
-    statement = _insert(table, connection).values(values)
-    new = {name: statement.excluded[name] for name in values if name not in keys and name not in keep}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=new))
+    """Insert rows, or give those with the same `keys` their values, except those to `keep`. All rows name the same columns."""
+    rows = [values] if isinstance(values, Mapping) else list(values)
+    statement = _insert(table, connection)
+    new = {name: statement.excluded[name] for name in rows[0] if name not in keys and name not in keep}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=new), rows)
 
 
 def insert_new(table: Table, connection: Connection, values: Mapping[str, Any]) -> Row[Any] | None:

@@ -32,14 +32,11 @@ class Waiting:
 
     by_kind: Mapping[Kind, int]
     oldest_ms: int | None  # how long the oldest has waited
+    is_cut: bool = False  # there may be more
 
     @property
     def total(self) -> int:
         return sum(self.by_kind.values())
-
-    @property
-    def is_cut(self) -> bool:
-        return self.total >= MOST_WAITING
 
 
 @dataclass(frozen=True)
@@ -124,9 +121,9 @@ def figures(connection: Connection, now_ms: int, reviewer: str) -> Figures:
     )
 
 
-def waiting(connection: Connection, now_ms: int) -> Waiting:
+def waiting(connection: Connection, now_ms: int, at_most: int = MOST_WAITING) -> Waiting:
     is_open = reviews.c.state == State.OPEN
-    some = select(reviews.c.kind).where(is_open).limit(MOST_WAITING).subquery()
+    some = select(reviews.c.kind).where(is_open).limit(at_most).subquery()
     counts = {row.kind: row.n for row in connection.execute(select(some.c.kind, _n()).group_by(some.c.kind))}
     ranks = [
         connection.execute(select(func.min(reviews.c.opened_ms)).where(is_open, reviews.c.rank == rank)).scalar()
@@ -134,7 +131,8 @@ def waiting(connection: Connection, now_ms: int) -> Waiting:
     ]
     oldest = min((ms for ms in ranks if ms is not None), default=None)
     by_kind = {kind: counts.get(kind, 0) for kind in Kind}
-    return Waiting(by_kind, None if oldest is None else max(0, now_ms - oldest))
+    is_cut = sum(counts.values()) == at_most
+    return Waiting(by_kind, None if oldest is None else max(0, now_ms - oldest), is_cut)
 
 
 def escalated(connection: Connection) -> int:

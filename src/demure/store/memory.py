@@ -48,6 +48,26 @@ def remember(
         upsert(hashes, connection, values, ["kind", "hash"])
 
 
+def remember_many(
+    connection: Connection, now_ms: int, known: Iterable[tuple[HashKind, bytes, Verdict]], by: str
+) -> None:
+    """Verdicts that no review of ours gave; of a hash that is there twice, the last."""
+    change = count_up(connection, "memory")
+    rows = {
+        (kind, digest): {
+            "kind": kind,
+            "hash": digest,
+            "verdict": verdict,
+            "review_id": None,
+            "decided_by": by,
+            "decided_ms": now_ms,
+            "change": change,
+        }
+        for kind, digest, verdict in known
+    }
+    upsert(hashes, connection, [*rows.values()], ["kind", "hash"])
+
+
 def known_of(connection: Connection, known: Iterable[tuple[HashKind, bytes]]) -> list[dict[str, Any]]:
     """What is remembered of the hashes, as JSON that `put_back` takes."""
     return [

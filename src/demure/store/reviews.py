@@ -60,21 +60,23 @@ class Reviews:
     def claim_next(self, actor: Actor, order: Order = Order.OLDEST, lease_s: float | None = None) -> Review | None:
         """Hold the item that comes next, or None where none is free. Those that the actor skipped come last."""
         now_ms = self._database.now_ms()
-        free = (reviews.c.state == State.OPEN) & (
-            (reviews.c.claimed_until_ms.is_(None)) | (reviews.c.claimed_until_ms <= now_ms)
-        )
+        is_free = (reviews.c.claimed_until_ms.is_(None)) | (reviews.c.claimed_until_ms <= now_ms)
+        free = (reviews.c.state == State.OPEN) & is_free
         skipped = exists().where(skips.c.review_id == reviews.c.id, skips.c.reviewer == str(actor))
-        turn = select(reviews.c.id).where(free).order_by(skipped, reviews.c.rank, *_by(order)).limit(1)
-        # PostgreSQL passes over rows that others are about to take; SQLite lets one writer in at a time.
-        claimed = (
-            update(reviews)
-            .where(reviews.c.id == turn.with_for_update(skip_locked=True).scalar_subquery(), free)
-            .values(version=reviews.c.version + 1, **self._lease(actor, now_ms, lease_s))
-            .returning(reviews)
-        )
+
+        def take(connection: Connection, wanted: ColumnElement[bool]) -> Row[Any] | None:
+            turn = select(reviews.c.id).where(free, wanted).order_by(reviews.c.rank, *_by(order)).limit(1)
+            # PostgreSQL passes over rows that others are about to take; SQLite lets one writer in at a time.
+            claimed = (
+                update(reviews)
+                .where(reviews.c.id == turn.with_for_update(skip_locked=True).scalar_subquery(), free)
+                .values(version=reviews.c.version + 1, **self._lease(actor, now_ms, lease_s))
+                .returning(reviews)
+            )
+            return connection.execute(claimed).one_or_none()
 
         def work(connection: Connection) -> Review | None:
-            row = connection.execute(claimed).one_or_none()
+            row = take(connection, ~skipped) or take(connection, skipped)
             return None if row is None else _review(row)
 
         return self._database.write(work, durable=False)

@@ -107,7 +107,12 @@ Index(
     sqlite_where=text("state IN ('open', 'escalated')"),
     postgresql_where=text("state IN ('open', 'escalated')"),
 )
-Index("queue_by_age", reviews.c.state, reviews.c.rank, reviews.c.opened_ms)
+# The next item is the first of an index, however many wait.
+Index("queue_by_age", reviews.c.state, reviews.c.rank, reviews.c.opened_ms, reviews.c.id)
+Index("queue_by_risk", reviews.c.state, reviews.c.rank, reviews.c.score.desc(), reviews.c.opened_ms, reviews.c.id)
+Index(
+    "queue_by_priority", reviews.c.state, reviews.c.rank, reviews.c.priority.desc(), reviews.c.opened_ms, reviews.c.id
+)
 
 skips = Table(
     "skips",

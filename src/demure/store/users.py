@@ -36,8 +36,8 @@ from demure.store.schema import invitations, sessions, users
 INVITATION_S = 24 * 60 * 60
 _MAX_PREFERENCES = 4096  # bytes of JSON
 _REFUSED = (
-    "the name or the password is wrong; or there were too many wrong passwords for this name, and then no password is "
-    "looked at for half a minute, and for up to 15 minutes after further ones"
+    "the name or the password is wrong. After five wrong passwords in a row none is looked at for a while: half a minute at "
+    "first, a quarter of an hour at most"
 )
 _DEAD_LINK = "this link has been used, is more than a day old, or a newer one was made; ask an admin for another"
 

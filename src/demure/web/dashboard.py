@@ -13,7 +13,7 @@ from demure.accounts import Session
 from demure.reviews import Kind, Review, State
 from demure.store.custody import Escalation, escalations
 from demure.store.events import DeadLetter, dead_letters
-from demure.store.figures import HOURS, MOST_WAITING, escalated, figures
+from demure.store.figures import HOURS, escalated, figures
 from demure.web.facts import duration
 from demure.web.problems import RequestError
 from demure.web.review_page import AtDesk, ReviewId, SignedIn, desk_of, procedure
@@ -45,7 +45,6 @@ def show_dashboard(request: Request, session: SignedIn, desk: AtDesk) -> Respons
         figures=found,
         kinds=[(_KINDS[kind], count) for kind, count in found.waiting.by_kind.items()],
         kind_words={str(kind): words for kind, words in _KINDS.items()},
-        most_waiting=MOST_WAITING,
         oldest=None if oldest is None else duration(oldest),
         alert=desk.settings.review_alert,
         hours=[_clock(now_ms - number * 3_600_000) for number in reversed(range(HOURS))],

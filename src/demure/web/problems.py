@@ -46,7 +46,7 @@ STATUS: dict[str, int] = {
     "storage_full": 507,
 }
 # Found when the service starts; in a request they are a fault of ours.
-SETUP_CODES = {"invalid_model", "damaged_weights", "invalid_policy", "invalid_setting"}
+SETUP_CODES = {"invalid_model", "damaged_weights", "invalid_policy", "invalid_list", "invalid_setting"}
 
 
 class RequestError(DemureError):

@@ -59,7 +59,7 @@
     const loaded = () => { picture.classList.add('loaded'); item.classList.add('seen'); tell(); };
     picture.addEventListener('load', loaded);
     picture.addEventListener('error', () => { item.classList.add('broken'); tell(); });
-    if (picture.complete && picture.naturalWidth) loaded();
+    if (picture.complete) picture.dispatchEvent(new Event(picture.naturalWidth ? 'load' : 'error'));
     return item;
   }
 
@@ -84,7 +84,7 @@
   }
 
   function describe(item) {
-    const facts = [...item.querySelectorAll('.facts li')].map((fact) => fact.textContent.trim());
+    const facts = [...item.querySelectorAll('.facts .badge, .facts li')].map((fact) => fact.textContent.trim());
     return `Item ${item.dataset.number}. ${facts.join(', ')}.`;
   }
 
@@ -263,7 +263,7 @@
     const done = document.createElement('button');
     done.type = 'button';
     done.className = 'quiet';
-    done.textContent = 'I will';
+    done.textContent = 'Close';
     done.addEventListener('click', () => {
       sessionStorage.removeItem('work');
       rest.hidden = true;

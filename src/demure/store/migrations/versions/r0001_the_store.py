@@ -149,7 +149,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('open', 'escalated')"),
         postgresql_where=sa.text("state IN ('open', 'escalated')"),
     )
-    op.create_index("queue_by_age", "reviews", ["state", "rank", "opened_ms"], unique=False)
+    op.create_index("queue_by_age", "reviews", ["state", "rank", "opened_ms", "id"])
+    op.create_index("queue_by_risk", "reviews", ["state", "rank", sa.text("score DESC"), "opened_ms", "id"])
+    op.create_index("queue_by_priority", "reviews", ["state", "rank", sa.text("priority DESC"), "opened_ms", "id"])
     op.create_table(
         "skips",
         sa.Column("review_id", sa.Text(), nullable=False),
