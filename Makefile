@@ -7,7 +7,7 @@ FUZZ := .venv-fuzz
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade
 
-.PHONY: serve demo test lint bench soak fuzz lock clean
+.PHONY: serve demo test lint bench soak kill fuzz lock clean
 
 serve: $(VENV)/run
 	$(BIN)/demure serve
@@ -27,11 +27,16 @@ lint: $(VENV)/dev
 bench: $(VENV)/dev
 	$(BIN)/python bench/stages.py
 	$(BIN)/python bench/limit.py
+	$(BIN)/python bench/near.py
 	$(BIN)/python bench/compare.py
 
 # 20,000 good and hostile images through the service, some ten minutes; exit 1 if memory grows or an answer is missing.
 soak: $(VENV)/dev
 	$(BIN)/python bench/soak.py
+
+# A hundred times while people judge, over both databases, some ten minutes; exit 1 if a verdict that was acknowledged is lost.
+kill: $(VENV)/dev
+	$(BIN)/python bench/kill.py
 
 # Each target for FUZZ_SECONDS (60). atheris and schemathesis stay out of the environment that tests run in.
 fuzz: $(FUZZ)/ready
@@ -41,7 +46,8 @@ fuzz: $(FUZZ)/ready
 lock: $(VENV)/dev
 	$(PIP) install uv
 	$(LOCK) pyproject.toml --group build --output-file requirements.txt
-	$(LOCK) pyproject.toml --group build --group test --group lint --constraint requirements.txt --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --extra postgres --group build --output-file requirements/postgres.txt --constraint requirements.txt
+	$(LOCK) pyproject.toml --extra postgres --group build --group test --group lint --constraint requirements.txt --output-file requirements/dev.txt
 	$(LOCK) --no-deps requirements/pictures.in --output-file requirements/pictures.txt
 	$(LOCK) requirements/fuzz.in --constraint requirements/dev.txt --constraint requirements.txt --output-file requirements/fuzz.txt
 	for rival in post post_tuned opennsfw nsfwjs; do \
@@ -58,7 +64,8 @@ $(VENV)/python:
 $(VENV)/run: $(VENV)/python requirements.txt pyproject.toml
 	$(PIP) install --no-compile --require-hashes -r requirements.txt
 	$(PIP) install --no-compile --no-deps --no-build-isolation --editable .
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c "import demure.cli, demure.web.server, demure.sandbox_child, onnxruntime, pi_heif"
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c "import demure.cli, demure.web.server, demure.sandbox_child, onnxruntime, pi_heif; \
+	  from demure.store.database import Database; Database('sqlite://').migrate()"
 	touch $@
 
 # The packages in pictures.txt are not run: the tests look at the photographs that they carry.
