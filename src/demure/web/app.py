@@ -31,7 +31,7 @@ from demure.sandbox import Sandbox
 from demure.settings import Settings, read_settings
 from demure.store.keys import Keys
 from demure.telemetry import Metrics, configure_logging
-from demure.web import api, compat, docs, records, reviews, sign_in
+from demure.web import api, compat, dashboard, docs, records, review_page, reviews, sign_in
 from demure.web.auth import Access, Gate
 from demure.web.body import BodyLimits
 from demure.web.chores import Chores
@@ -42,6 +42,8 @@ from demure.web.problems import RequestError
 from demure.web.sessions import Accounts
 from demure.web.sign_in import announce_set_up, answer_with_page
 from demure.workers import Workers
+
+_PAGES = (sign_in.router, dashboard.router, review_page.router)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -88,7 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.engine, app.state.desk = engine, desk
     app.state.accounts = accounts = Accounts(desk.users)
-    for router in (compat.router, api.router, reviews.router, records.router, docs.router, sign_in.router):
+    for router in (compat.router, api.router, reviews.router, records.router, docs.router, *_PAGES):
         app.include_router(router)
     app.add_exception_handler(HTTPException, _raise_on)
     app.add_exception_handler(RequestValidationError, _raise_as_ours)
