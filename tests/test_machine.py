@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from demure.machine import usable_memory, usable_processors
+from demure.machine import is_ephemeral, usable_memory, usable_processors
 
 ALLOWED = len(os.sched_getaffinity(0))
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -74,3 +74,31 @@ MEMORY = {
 @pytest.mark.parametrize(("group", "files", "expected"), MEMORY.values(), ids=MEMORY)
 def test_the_smallest_limit_on_memory_counts(tmp_path: Path, group: str, files: dict[str, str], expected: int):
     assert usable_memory(system(tmp_path, group, files)) == expected
+
+
+MOUNTS = """22 1 0:21 / / rw,relatime - overlay overlay rw
+30 22 0:25 / /data rw,relatime shared:1 - ext4 /dev/sda1 rw
+31 22 0:26 / /run rw - tmpfs tmpfs rw
+32 30 0:27 / /data/scratch rw - tmpfs tmpfs rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/app/demure.db", True),
+        ("/data/demure.db", False),
+        ("/run/x", True),
+        ("/data/scratch/x", True),
+        ("/database", True),
+    ],
+)
+def test_a_containers_own_layer_and_memory_are_forgotten_and_a_volume_is_not(tmp_path: Path, path: str, expected: bool):
+    """The lines are of proc(5)'s form; the first is what Docker mounts."""
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/mountinfo").write_text(MOUNTS)
+    assert is_ephemeral(Path(path), tmp_path) is expected
+
+
+def test_where_mounts_cannot_be_read_nothing_is_claimed(tmp_path: Path):
+    assert not is_ephemeral(Path("/app/demure.db"), tmp_path)

@@ -61,14 +61,14 @@ class Courier:
         self._lease_ms = int(settings.limits.timeout_s * 1000) + _LEASE_MARGIN_MS
         self._under_way: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._silent_until = -math.inf  # of the database, which was away a moment ago
+        self._silent_until = -math.inf  # about a database that is away
         self._log = structlog.get_logger()
 
     def wake(self) -> None:
         """Look now. What is told before `run` begins or after it has ended is found in the outbox all the same."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop was closed just now
-                self._loop.call_soon_threadsafe(self._tell_all)
+        if loop := self._loop:
+            with suppress(RuntimeError):  # it was closed just now
+                loop.call_soon_threadsafe(self._tell_all)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set, and then for a few seconds at most. No error ends it."""

@@ -19,12 +19,12 @@ from demure.memory import Memory, NearCopy, Recalled
 from demure.pdq import MIN_QUALITY
 from demure.policy import Outcome
 from demure.reviews import Judgement, Kind, Opening, Review, Submission
+from demure.settings import Settings, platform_forgets
 from demure.store import images
 
 if TYPE_CHECKING:
     from demure.pipeline import Screening
     from demure.previews import Preview
-    from demure.settings import Settings
     from demure.store.database import Database
     from demure.store.reviews import Reviews
     from demure.store.users import Users
@@ -125,7 +125,7 @@ class Desk:
             return [
                 "reviews and verdicts are kept in memory alone, and gone when this process ends (DEMURE_DATABASE_URL)"
             ]
-        if self.database.path is not None and is_ephemeral(self.database.path):
+        if self.database.path is not None and (is_ephemeral(self.database.path) or platform_forgets()):
             return ["reviews and verdicts are kept on a disk that is likely to be gone after the next deployment"]
         return []
 

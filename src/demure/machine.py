@@ -60,8 +60,6 @@ def _group(root: Path, controller: str) -> str:
 
 def is_ephemeral(path: Path, root: Path = _ROOT) -> bool:
     """Whether what is written there is likely to be gone after the next deployment: memory, or a container's own layer."""
-    if "DYNO" in os.environ:  # Heroku, whose disk looks like any other
-        return True
     try:
         mounts = (root / "proc/self/mountinfo").read_text().splitlines()
     except OSError:

@@ -158,7 +158,9 @@ class _Sorted:
         if total * _WORTH_SORTING > len(self.rows):
             return None
         begins = (starts + _WORD * len(self.rows)).ravel()
-        return self.order.ravel()[np.repeat(begins - counts.cumsum() + counts, counts) + np.arange(total)]
+        places = np.repeat(begins - counts.cumsum() + counts, counts) + np.arange(total)
+        candidates: NDArray[np.uint32] = self.order.ravel()[places]
+        return candidates
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """What does a picture look like, in 256 bits? PDQ, so that resized and re-compressed copies have nearly the same bits.
 
-The algorithm is Meta's, and hashes are interchangeable with those of its program: ThreatExchange, pdq/cpp (hashing/pdqhashing.cpp,
+The algorithm is Meta's, and the hash of given pixels is that of its program: ThreatExchange, pdq/cpp (hashing/pdqhashing.cpp and
 downscaling/downscaling.cpp), as PyPI's pdqhash 0.2.8 carries it. Their document is "The TMK+PDQF Video-Hashing Algorithm and the
 PDQ Image-Hashing Algorithm", 2019. A picture that is turned by a few degrees, mirrored, or cut at its edges by a few hundredths
 gets another hash.
+
+Pictures are best compared after both were stretched to one size: where the blur looks depends on it (see _shrinking).
 
 Blurring along one axis and keeping 64 points of it is one linear map, so all of it is here four products of matrices.
 """
@@ -30,7 +32,7 @@ _LEAST_STRENGTH = 1.0  # of the strongest frequency; see _is_nothing
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """`hash`: 32 bytes, whose hex() is the 64 digits that other programs print. `quality`: 0 to 100, how much there was to see."""
+    """`hash`: 32 bytes, whose hex() is the 64 digits that others print. `quality`: 0 to 100, how much there was to see."""
 
     hash: bytes
     quality: int
@@ -63,7 +65,8 @@ def _shrinking(length: int) -> NDArray[np.float64]:
     """The matrix, (64, length), that blurs an axis with two box filters and keeps 64 of its points.
 
     A box is length / 128 pixels, rounded up, one more after its pixel than before it if that is even; over the edge it is the
-    mean of what lies inside. The points kept are the pixels at the middle of 64 equal parts.
+    mean of what lies inside. The points kept are the pixels at the middle of 64 equal parts. So at 512 pixels all is taken one
+    and a half pixels late, at 300 not, and some 15 bits differ: better than to hash both is to stretch one.
     """
     window = -(-length // (2 * _SIDE))
     after = window // 2
@@ -93,7 +96,7 @@ def _bits(strengths: NDArray[np.float64]) -> bytes:
 
 
 def _quality(small: NDArray[np.float64]) -> int:
-    """The steps between neighbours in whole hundredths of the range, summed, over 90: Meta's measure, in its 32-bit arithmetic."""
+    """Steps between neighbours in whole hundredths of the range, summed, over 90: Meta's measure, in its 32-bit arithmetic."""
     levels = small.astype(np.float32)
     steps = (np.trunc(np.diff(levels, axis=axis) * np.float32(100) / np.float32(255)) for axis in (0, 1))
     return min(int(sum(np.abs(step).sum() for step in steps)) // 90, 100)

@@ -229,6 +229,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         raise InvalidSetting(f"{variable}: {found}{first['msg'].removeprefix('Value error, ')}") from error
 
 
+def platform_forgets(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether this runs where each deployment begins with a new disk that looks like any other: Heroku sets DYNO."""
+    return "DYNO" in (os.environ if environment is None else environment)
+
+
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text("utf-8"))

@@ -216,7 +216,14 @@ def test_policies_are_listed_with_their_rules(service):
 
 def test_it_lives_and_is_ready(service):
     assert service.get("/livez").json() == {"status": "ok"}
-    assert service.get("/readyz").json() == {"ready": True, "weights": True, "sandbox": True}
+    ready = service.get("/readyz").json()
+    assert ready | {"warnings": []} == {
+        "ready": True,
+        "weights": True,
+        "sandbox": True,
+        "storage": True,
+        "warnings": [],
+    }
 
 
 def test_a_service_without_decoders_is_not_ready(quick):

@@ -63,15 +63,15 @@ def verify(database: Database, kept: Head | None = None) -> Verified | Break:
 
     def work(connection: Connection) -> Verified | Break:
         start, end = swept(connection), head(connection)
-        seen = kept is not None and kept.seq >= start.seq
-        known = [end, kept] if kept and seen else [end]
         with closing(records(connection, start.seq)) as left:
-            found = verify_chain(left, start, known)
+            found = verify_chain(left, start, [end, kept] if kept else [end])
         if isinstance(found, Break):
             return found
         if found != end:
             return Break(end.seq + 1, Fault.SURPLUS)
-        return Verified(start, end, seen) if _is_told(connection, start) else Break(start.seq, Fault.NOT_SWEPT)
+        if not _is_told(connection, start):
+            return Break(start.seq, Fault.NOT_SWEPT)
+        return Verified(start, end, seen=kept is not None and kept.seq >= start.seq)
 
     return database.read(work)
 

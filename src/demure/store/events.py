@@ -96,7 +96,7 @@ def due(connection: Connection, endpoint: str, now_ms: int, limit: int, lease_ms
     )
     claimed = (
         update(deliveries)
-        .where(_due(endpoint, now_ms), key.in_(select(chosen.c.event_id)))
+        .where(deliveries.c.endpoint == endpoint, key.in_(select(chosen.c.event_id)))
         .values(next_ms=now_ms + lease_ms, attempts=deliveries.c.attempts + 1)
         .returning(key, deliveries.c.attempts)
     )

@@ -247,7 +247,7 @@ class Users:
 
         def work(connection: Connection) -> Row[Any] | None:
             user = _find(connection, name)
-            if user is None or user.disabled_ms is not None or user.password is None or _must_wait(user, now_ms):
+            if user is None or user.disabled_ms is not None or _must_wait(user, now_ms):
                 return None
             counted = {"failures": user.failures + 1, "failed_ms": now_ms}
             connection.execute(update(users).where(users.c.name == name).values(counted))

@@ -93,7 +93,14 @@
       if (ahead.length) return;
       const html = await post('/review/next', { have: [shown, ...ahead].filter(Boolean).map((item) => item.dataset.id) });
       if (!html) return;
-      ahead.push(watch(parse(html)));
+      const item = parse(html);
+      const same = [shown, ...ahead].find((other) => other?.dataset.id === item.dataset.id);
+      if (same) { // its lease had ended, nobody wanted it, and it came back as another version
+        same.dataset.version = item.dataset.version;
+        fill();
+        return;
+      }
+      ahead.push(watch(item));
       if (!shown) say(advance());
     }).catch((problem) => { if (!shown || problem.status === 401) explain(problem, 'The next item could not be fetched.', fill); });
   }
