@@ -60,7 +60,6 @@ def receiver(body: bytes, piece: int) -> Any:
 
 def check_submission(submission: Submission, body: bytes) -> None:
     check(1 <= len(submission.images) <= ENGINE.settings.max_items, submission)
-    check(not submission.review, submission)
     for text in (submission.policy, submission.context):
         check(text is None or text.encode() is not None)
     for image in submission.images:

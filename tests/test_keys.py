@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from demure.errors import InvalidSetting
+from demure.errors import InvalidSetting, StorageUnavailable
 from demure.keys import Key, Keyring, Scope, find_key, make_key, parse_keys
 
 HASH = hashlib.sha256(b"secret").hexdigest()
@@ -103,3 +103,22 @@ def test_keys_of_the_environment_count_beside_those_of_the_store():
     assert asyncio.run(Keyring((one,), shelf.read).keys()) == (one,)
     shelf.keys = (other,)
     assert asyncio.run(Keyring((one,), shelf.read).keys()) == (one, other)
+
+
+def test_a_store_that_is_away_keeps_the_keys_that_it_had_and_opens_no_door():
+    shelf, now = Shelf(), [0.0]
+    (key,) = parse_keys(f"a:classify:{HASH}", "x")
+    shelf.keys = (key,)
+
+    async def read() -> tuple[Key, ...] | None:
+        if now[0] > 5:
+            raise StorageUnavailable("away")
+        return await shelf.read()
+
+    with asyncio.Runner() as runner:
+        keyring = Keyring((), read, clock=lambda: now[0])
+        assert runner.run(keyring.keys()) == (key,)
+        now[0] = 10.0
+        assert runner.run(keyring.keys()) == (key,)
+        with pytest.raises(StorageUnavailable):
+            runner.run(Keyring((), read, clock=lambda: now[0]).keys())

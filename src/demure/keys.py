@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from demure.errors import InvalidSetting
+from demure.errors import InvalidSetting, StorageUnavailable
 
 FRESH_S = 1.0  # for so long a revoked key may still be good
 _PREFIX = "demure_"  # so that a scanner for leaked secrets can find one
@@ -94,17 +94,28 @@ class Keyring:
         self._read = read
         self._clock = clock
         self._kept: tuple[Key, ...] | None = None
+        self._was_read = False
         self._good_until = -math.inf
         self._reading = asyncio.Lock()
 
     async def keys(self) -> tuple[Key, ...] | None:
         """None where none was ever configured: then none is asked for.
 
-        A store whose last key was revoked still knows of it: revoking must not open the door. Raises what `read` raises.
+        A store whose last key was revoked still knows of it: revoking must not open the door. Raises what `read` raises; a store
+        that is away keeps the keys that it had.
         """
         if self._clock() >= self._good_until:
             async with self._reading:
                 if self._clock() >= self._good_until:  # others may have waited for the same
-                    self._kept = await self._read()
-                    self._good_until = self._clock() + FRESH_S
+                    await self._refresh()
         return None if self._kept is None and not self._fixed else (*self._fixed, *(self._kept or ()))
+
+    async def _refresh(self) -> None:
+        try:
+            self._kept = await self._read()
+            self._was_read = True
+        except StorageUnavailable:
+            if not self._was_read:
+                raise
+            # Those that were good a moment ago stay so: what needs no store goes on without it.
+        self._good_until = self._clock() + FRESH_S

@@ -14,7 +14,7 @@ from demure.previews import Preview
 from demure.reviews import Actor, Judgement, Kind, Opening, Order, State, Submission, Verdict
 from demure.store import memory
 from demure.store.database import Database
-from demure.store.reviews import Reviews
+from demure.store.reviews import Reviews, Times
 from demure.store.schema import audit, events, hashes, previews, reviews
 
 ANNA, BERT, ROOT = Actor("user:anna"), Actor("user:bert"), Actor("user:root", is_admin=True)
@@ -230,6 +230,20 @@ def test_a_preview_goes_a_while_after_the_verdict_or_after_its_time(queue, datab
     assert gone_ms() == clock() + 600_000
     queue.undo(review.id, ANNA, settled.version)
     assert gone_ms() == clock() + 7 * 86_400_000
+
+
+def test_a_preview_that_had_its_time_is_not_shown_though_it_was_not_swept_yet(queue, clock):
+    review = put(queue, "a")
+    clock.pass_s(7 * 86_400)
+    with pytest.raises(SourceNotFound):
+        queue.preview(review.id, 0, ANNA)
+
+
+def test_without_time_for_an_undo_a_preview_goes_with_the_verdict(database):
+    queue = Reviews(database, Times(undo_s=0))
+    review = put(queue, "a")
+    queue.settle(review.id, ANNA, Verdict.SAFE, review.version)
+    assert queue.pictures(review.id) == []
 
 
 def test_looking_at_a_picture_is_written_down(queue, database):

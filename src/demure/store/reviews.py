@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, exists, insert, select, update
 
 from demure.errors import Conflict, SourceNotFound
 from demure.previews import Preview
@@ -160,11 +160,13 @@ class Reviews:
 
     def preview(self, id: str, number: int, actor: Actor) -> Preview:
         """A picture of an item. That it was seen is noted."""
-        wanted = select(previews).where(previews.c.review_id == id, previews.c.number == number)
+        now_ms = self._database.now_ms()
+        is_kept = previews.c.delete_ms.is_(None) | (previews.c.delete_ms > now_ms)
+        wanted = select(previews).where(previews.c.review_id == id, previews.c.number == number, is_kept)
 
         def work(connection: Connection) -> Preview:
             row = _found(connection, wanted)
-            append(connection, self._database.now_ms(), str(actor), "review.viewed", f"review:{id}", number=number)
+            append(connection, now_ms, str(actor), "review.viewed", f"review:{id}", number=number)
             return Preview(row.number, row.frame, row.width, row.height, row.type, bytes(row.data))
 
         return self._database.write(work, durable=False)
@@ -239,7 +241,11 @@ class Reviews:
         connection.execute(insert(previews), [{**kept, **vars(picture)} for picture in pictures])
 
     def _delete_previews(self, connection: Connection, id: str, when_ms: int | None) -> None:
-        connection.execute(update(previews).where(previews.c.review_id == id).values(delete_ms=when_ms))
+        mine = previews.c.review_id == id
+        if when_ms is not None and when_ms <= self._database.now_ms():
+            connection.execute(delete(previews).where(mine))
+        else:
+            connection.execute(update(previews).where(mine).values(delete_ms=when_ms))
 
     def _lease(self, actor: Actor, now_ms: int, lease_s: float | None) -> dict[str, Any]:
         return {"claimed_by": str(actor), "claimed_until_ms": now_ms + self._ms(lease_s or self.times.lease_s)}

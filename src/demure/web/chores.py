@@ -19,7 +19,7 @@ from demure.store.figures import Waiting, waiting
 from demure.store.retention import Keep, sweep
 from demure.telemetry import Metrics
 
-_FIRST_SWEEP_S, _SWEEP_S = 60.0, 3600.0
+_FIRST_SWEEP_S, _SWEEP_S = 60.0, 300.0
 _COUNT_S = 15.0
 
 
