@@ -18,8 +18,9 @@ import urllib3
 from harness import TESTS, check, fuzz
 
 with atheris.instrument_imports(include=["demure", "idna", "urllib.parse"]):
+    from demure.connection import parse_url
     from demure.errors import UpstreamBadRedirect, UrlNotAllowed
-    from demure.fetch import FetchLimits, host_of, parse_url
+    from demure.fetch import FetchLimits, host_of
     from demure.urls import DEFAULT_PORTS, Target, is_public_name, join, read_url
 
 LIMITS = FetchLimits(ports=frozenset(range(1, 65536)))

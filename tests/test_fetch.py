@@ -7,66 +7,23 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 import httpcore
 import pytest
+from recorder import PUBLIC, Played, Recorder, resolves_to, stub
 from tables import rows
 from upstream import LOOPBACK, NO_TLS, redirect, response, says, serve
 
+from demure.connection import Gate, Resolve, Stream
 from demure.errors import DemureError, TooManyRedirects, UpstreamTimeout, UpstreamUnreachable, UrlNotAllowed
-from demure.fetch import Fetcher, FetchLimits, Resolve, _Gate, _Stream
+from demure.fetch import Fetcher, FetchLimits
 from demure.urls import literal_address
 
 EVERYWHERE: tuple[IPv4Network | IPv6Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 LIMITS = FetchLimits()
-
-# All that a test in this file may dial, written out: the code under test is not asked what is public.
-PUBLIC = {
-    *("93.184.216.34", "1.1.1.1", "1.0.0.1", "8.8.8.8", "8.8.4.4", "9.9.9.9"),
-    *("172.32.0.1", "168.63.129.15", "169.255.0.1"),
-    *("2606:4700:4700::1111", "2a00:1450:4001:801::200e", "2003::1"),
-}
-
-
-class Recorder(httpcore.AsyncNetworkBackend):
-    """Writes down what it is asked to dial, and plays one canned answer after another from wherever that is."""
-
-    def __init__(self, *answers: bytes, refuses: Iterable[str] = (), peer: str | None = None) -> None:
-        self.dials: list[tuple[str, int]] = []
-        self._answers, self._refuses, self._peer = list(answers), {*refuses}, peer
-
-    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
-        self.dials.append((host, port))
-        if host in self._refuses:
-            raise httpcore.ConnectError("refused")
-        return Played([self._answers.pop(0)], (self._peer or host, port))
-
-    @property
-    def forbidden(self) -> list[str]:
-        return [host for host, _ in self.dials if host not in PUBLIC]
-
-
-class Played(httpcore.AsyncMockStream):
-    def __init__(self, buffer: list[bytes], peer: tuple[str, int]) -> None:
-        super().__init__(buffer)
-        self._peer_address = peer
-
-    def get_extra_info(self, info: str) -> object:
-        return self._peer_address if info == "server_addr" else super().get_extra_info(info)
-
-
-def resolves_to(*lookups: list[str]) -> Resolve:
-    """The answers to the first look-up, the second, and so on; the last ones stay."""
-    left = list(lookups)
-
-    async def resolve(_host: str, _port: int) -> list[str]:
-        return left.pop(0) if len(left) > 1 else left[0]
-
-    return resolve
 
 
 def asked(url: str, recorder: Recorder, resolve: Resolve, limits: FetchLimits = LIMITS, *, gate: bool = True) -> bytes:
@@ -87,11 +44,7 @@ class NoGate(httpcore.AsyncNetworkBackend):
 
     async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
         address = host if literal_address(host) else (await self._resolve(host, port))[0]
-        return _Stream(await self._inner.connect_tcp(address, port))
-
-
-def stub(answers: str, *, otherwise: str = "127.0.0.1") -> Resolve:
-    return resolves_to(*([otherwise] if lookup == "-" else lookup.split(",") for lookup in answers.split("|")))
+        return Stream(await self._inner.connect_tcp(address, port))
 
 
 def worst_first(answers: str) -> str:
@@ -396,7 +349,7 @@ def test_a_name_outside_public_dns_is_not_even_resolved():
 
 
 def test_the_message_does_not_tell_what_stands_behind_a_name_and_the_log_does(caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.INFO, "demure.fetch")
+    caplog.set_level(logging.INFO, "demure.connection")
     messages = set()
     for answer in ("10.1.2.3", "127.0.0.1", "fd12::1", "169.254.169.254"):
         with pytest.raises(UrlNotAllowed) as refused:
@@ -454,7 +407,7 @@ def test_the_deadline_holds_for_dns():
 
 
 def test_unix_sockets_are_never_dialled():
-    gate = _Gate(Recorder(), stub("-"), FetchLimits(allow_networks=EVERYWHERE))
+    gate = Gate(Recorder(), stub("-"), FetchLimits(allow_networks=EVERYWHERE))
     with pytest.raises(UrlNotAllowed):
         asyncio.run(gate.connect_unix_socket("/var/run/docker.sock"))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 from demure.decode import MIB, DecodeLimits
 from demure.errors import InvalidSetting
 from demure.fetch import FetchLimits
+from demure.post import PostLimits
 from demure.settings import decoder_memory_bytes, held_bytes, read_settings
+from demure.webhooks import WebhookSettings
 
 HASH = "a" * 64
 
@@ -89,6 +92,8 @@ def test_an_unknown_variable_stops_the_start_and_lists_the_known_ones():
         ("DEMURE_MAX_PIXELS", "many"),
         ("DEMURE_THREADS", "0"),
         ("DEMURE_CONTEXTS", "avatar"),
+        ("DEMURE_WEBHOOK_ALLOW_NETWORKS", "next door"),
+        ("DEMURE_WEBHOOK_PORTS", "https"),
         ("DEMURE_PUBLIC", "yes"),
         ("DEMURE_LOG_FORMAT", "xml"),
         ("DEMURE_DECODER_MEMORY_BYTES", "1000"),
@@ -105,6 +110,86 @@ def test_a_key_in_the_clear_is_refused_and_not_shown():
     with pytest.raises(InvalidSetting, match="^DEMURE_API_KEYS: .*name:scopes:sha256hex") as caught:
         read_settings({"DEMURE_API_KEYS": "demure_my-secret-key"})
     assert "my-secret-key" not in caught.value.message
+
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the specification's example: 24 bytes
+HOOKS = {"DEMURE_WEBHOOK_URLS": "https://example.org/hook?a=1,2", "DEMURE_WEBHOOK_SECRETS": SECRET}
+
+
+def whsec(count: int) -> str:
+    return "whsec_" + base64.b64encode(b"k" * count).decode()
+
+
+def test_webhooks_have_networks_and_ports_of_their_own():
+    settings = read_settings(
+        {
+            **HOOKS,
+            "DEMURE_WEBHOOK_URLS": "http://site:8000/hook",
+            "DEMURE_WEBHOOK_ALLOW_NETWORKS": "172.18.0.0/16",
+            "DEMURE_WEBHOOK_PORTS": "8000",
+        }
+    )
+    limits = PostLimits(ports=frozenset({8000}), allow_networks=(ip_network("172.18.0.0/16"),))
+    assert settings.webhooks == WebhookSettings(("http://site:8000/hook",), (SECRET,), limits)
+    assert settings.fetch_limits == FetchLimits()
+
+
+@pytest.mark.parametrize("between", [",", " ", ", ", ",\n", "\n"])
+def test_urls_are_parted_by_commas_or_white_space_and_may_hold_commas(between: str):
+    first, second = "https://a.example.org/hook?a=1,2", "http://b.example.org/"
+    settings = read_settings({**HOOKS, "DEMURE_WEBHOOK_URLS": f" {first}{between}{second},"})
+    assert settings.webhook_urls == (first, second)
+
+
+def test_a_url_that_is_named_twice_is_one():
+    settings = read_settings({**HOOKS, "DEMURE_WEBHOOK_URLS": "https://a.org/ https://a.org/"})
+    assert settings.webhook_urls == ("https://a.org/",)
+
+
+@pytest.mark.parametrize("secret", [whsec(24), whsec(64), whsec(25).rstrip("="), f"{whsec(24)},{whsec(32)}"])
+def test_one_or_two_secrets_of_24_to_64_bytes_are_taken(secret: str):
+    assert read_settings({**HOOKS, "DEMURE_WEBHOOK_SECRETS": secret}).webhooks.secrets == tuple(secret.split(","))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        whsec(23),
+        whsec(65),
+        whsec(24).removeprefix("whsec_"),
+        whsec(24) + "-_-_",  # of another alphabet than base64's
+        "whsec_" + "é" * 32,
+        "whsec_",
+        f"{whsec(24)},{whsec(25)},{whsec(26)}",
+        f"{whsec(24)},short",
+    ],
+)
+def test_other_secrets_stop_the_start_and_are_not_shown(secret: str):
+    with pytest.raises(InvalidSetting, match="^DEMURE_WEBHOOK_SECRETS: expected ") as caught:
+        read_settings({**HOOKS, "DEMURE_WEBHOOK_SECRETS": secret})
+    for shown in (caught.value.message, str(caught.value.__cause__)):
+        assert not any(word.removeprefix("whsec_") in shown for word in secret.split(",") if word != "whsec_")
+
+
+def test_urls_without_a_secret_stop_the_start():
+    with pytest.raises(InvalidSetting, match="^DEMURE_WEBHOOK_URLS: .*DEMURE_WEBHOOK_SECRETS"):
+        read_settings({"DEMURE_WEBHOOK_URLS": "https://example.org/hook"})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.org:8443/token", "http://site/token", "ftp://example.org/token", "https://u:token@a.org/"]
+)
+def test_a_url_that_could_never_be_reached_stops_the_start_and_is_not_shown(url: str):
+    with pytest.raises(InvalidSetting, match="^DEMURE_WEBHOOK_URLS: URL 2: ") as caught:
+        read_settings({**HOOKS, "DEMURE_WEBHOOK_URLS": f"https://example.org/ {url}"})
+    assert "token" not in caught.value.message + str(caught.value.__cause__)
+
+
+def test_the_settings_show_no_secret_when_they_are_printed():
+    settings = read_settings({**HOOKS, "DEMURE_WEBHOOK_URLS": "https://example.org/?token=1"})
+    for shown in (repr(settings), str(settings), repr(settings.webhooks)):
+        assert SECRET not in shown
+        assert "token" not in shown
 
 
 def test_a_file_sets_values_and_a_variable_overrides_it(tmp_path: Path):

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables import rows
 
+from demure.connection import parse_url
 from demure.errors import UpstreamBadRedirect, UrlNotAllowed
-from demure.fetch import FetchLimits, host_of, parse_url
+from demure.fetch import FetchLimits, host_of
 from demure.urls import join, literal_address, read_url
 
 LIMITS = FetchLimits()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
+import httpcore
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -58,7 +59,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     policies, access = load_policies(settings, classifiers), read_access(settings)
     desk = open_desk(settings)
     keyring = Keyring(settings.api_keys, lambda: desk.run(Keys(desk.database).read))
-    fetcher = Fetcher(settings.fetch_limits)
+    tls = httpcore.default_ssl_context()  # one for both who connect
+    fetcher = Fetcher(settings.fetch_limits, ssl_context=tls)
     sandbox = Sandbox(settings.threads, settings.sandbox_limits, on_restart=metrics.restarts.inc)
     workers = Workers(settings.threads, settings.threads * settings.max_waiting, metrics.admitted.set)
     checker = Checker(fetcher, workers, desk)
@@ -71,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await asyncio.to_thread(engine.load)
         await asyncio.to_thread(_announce, app, desk)
         structlog.get_logger().info("ready", version=__version__, seconds=round(time.perf_counter() - started, 2))
-        async with Chores(desk, metrics).running():
+        async with Chores(desk, metrics, tls).running():
             yield
         await asyncio.to_thread(workers.close)
         await fetcher.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -26,12 +27,12 @@ _COUNT_S = 15.0
 class Chores:
     """Begun and ended with the service."""
 
-    def __init__(self, desk: Desk, metrics: Metrics) -> None:
+    def __init__(self, desk: Desk, metrics: Metrics, tls: ssl.SSLContext) -> None:
         settings = desk.settings
         self._desk = desk
         self._metrics = metrics
         self._keep = keep_of(settings)
-        self._poster = Poster(settings.webhooks.limits)
+        self._poster = Poster(settings.webhooks.limits, ssl_context=tls)
         self._courier = Courier(desk.database, self._poster, settings.webhooks)
         self._log = structlog.get_logger()
 
@@ -62,7 +63,7 @@ class Chores:
                     self._log.error("the audit log does not hold", at=str(swept.broken))
             except DemureError as error:
                 self._log.warning("not swept", code=error.code)
-            except Exception:
+            except Exception:  # noqa: BLE001  the next sweep may do better
                 self._log.exception("not swept")
             await asyncio.sleep(_SWEEP_S)
 

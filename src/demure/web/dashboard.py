@@ -35,7 +35,7 @@ Admin = Annotated[Session, Depends(require_admin)]
 def show_dashboard(request: Request, session: SignedIn, desk: AtDesk) -> Response:
     now_ms = desk.database.now_ms()
     found = desk.database.read(lambda c: figures(c, now_ms, str(session.actor)))
-    frozen, letters = 0, []
+    frozen, letters = (0, list[DeadLetter]())
     if session.is_admin:
         frozen, letters = desk.database.read(lambda c: (escalated(c), dead_letters(c, _DEAD_LETTERS)))
     oldest = found.waiting.oldest_ms

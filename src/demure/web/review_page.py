@@ -54,7 +54,7 @@ class Preferences(_Wire):
     """How a reviewer likes the page."""
 
     order: Order = Order.OLDEST
-    blur: int = Field(28, ge=8, le=80)  # CSS pixels
+    blur: Annotated[int, Field(ge=8, le=80)] = 28  # CSS pixels
     grey: bool = True
     keys: bool = True  # WCAG 2.2, 2.1.4: keys of one character can be turned off
 
@@ -62,7 +62,7 @@ class Preferences(_Wire):
 class Shown(_Wire):
     """What the page has already."""
 
-    have: list[Annotated[str, Field(max_length=64)]] = Field([], max_length=MOST_HELD)
+    have: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_HELD)] = []
 
 
 class Seen(_Wire):
@@ -76,7 +76,7 @@ class Judging(Seen):
 
 
 class Escalating(Seen):
-    note: str = Field("", max_length=2000)
+    note: Annotated[str, Field(max_length=2000)] = ""
 
 
 @router.get("")

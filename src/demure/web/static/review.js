@@ -277,7 +277,7 @@
       find('#main').focus({ preventScroll: true });
     });
     rest.hidden = false;
-    rest.replaceChildren(`Time for a break? You have judged ${items} ${items === 1 ? 'item' : 'items'} in ${Math.round((last - since) / 60_000)} minutes. Look at something else for a while. `, done);
+    rest.replaceChildren(`Time for a break? You have judged ${items} ${items === 1 ? 'item' : 'items'} in ${Math.round((last - since) / 60_000)} min. `, done);
   }
 
   // --- The lease.
