@@ -171,3 +171,15 @@ def test_the_openapi_document_and_the_service_take_the_same_for_review(service, 
     assert schema["type"] == "boolean"
     body = {"items": [{"base64": "aGVsbG8="}], "review": review}
     assert service.post("/v1/moderate", json=body).status_code == status
+
+
+def test_the_openapi_document_says_which_operations_always_need_a_key(service):
+    document = service.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    needs = {(path, method): op["security"] for path, ops in document["paths"].items() for method, op in ops.items()}
+    assert needs["/health", "get"] == []
+    assert needs["/v1/moderate", "post"] == [{}, {"key": []}]
+    always = [(path, method) for (path, method), security in needs.items() if security == [{"key": []}]]
+    assert len(always) >= 15
+    for path, method in always:
+        assert service.request(method, path.replace("{", "").replace("}", "")).json()["code"] == "key_required", path

@@ -99,7 +99,10 @@ def _sweep_rows(database: Database, table: Table, gone: ColumnElement[bool], rem
 
     counts: Counter[str] = Counter()
     while found := database.read(find):
-        counts += database.write(partial(remove_found, found))
+        removed = database.write(partial(remove_found, found))
+        if not +removed:  # another sweep is at the same rows: let it
+            break
+        counts += removed
         time.sleep(_PAUSE_S)
     return counts
 

@@ -39,6 +39,7 @@ from demure.web.chores import Chores
 from demure.web.engine import Engine
 from demure.web.envelope import Envelope
 from demure.web.headers import PageHeaders
+from demure.web.openapi import describe
 from demure.web.problems import RequestError
 from demure.web.sessions import Accounts
 from demure.web.sign_in import announce_set_up, answer_with_page
@@ -94,6 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.accounts = accounts = Accounts(desk.users)
     for router in (compat.router, api.router, reviews.router, records.router, docs.router, *_PAGES):
         app.include_router(router)
+    app.openapi = describe(app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _raise_on)
     app.add_exception_handler(RequestValidationError, _raise_as_ours)
     app.add_exception_handler(DemureError, answer_with_page)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from demure.keys import Scope
+from demure.web.auth import OPEN, needed_scope
 from demure.web.problems import PROBLEM_TYPE, STATUS
 from demure.web.schemas import ModerateRequest, Problem
 
@@ -97,3 +104,22 @@ MODERATE_BODY: dict[str, Any] = {
         },
     },
 }
+
+
+def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """The document, made once, with the one way to show a key. Some operations need none from this machine itself."""
+
+    @cache
+    def document() -> dict[str, Any]:
+        made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        key = {"type": "http", "scheme": "bearer", "description": "a key that `demure keys create` made"}
+        made.setdefault("components", {})["securitySchemes"] = {"key": key}
+        for path, operations in made["paths"].items():
+            for operation in operations.values():
+                needed = needed_scope(path)
+                operation["security"] = [{"key": []}] if needed is not Scope.CLASSIFY else [{}, {"key": []}]
+                if path in OPEN:
+                    operation["security"] = []
+        return made
+
+    return document
