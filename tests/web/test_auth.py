@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
 
-from demure.keys import FRESH_S, Scope, make_key
+from demure.errors import NotPermitted
+from demure.keys import FRESH_S, Keyring, Scope, make_key
 from demure.store.keys import Keys
-from demure.web.auth import is_local, needed_scope
+from demure.web.auth import Access, Gate, is_local, needed_scope
+from demure.web.problems import KeyRequired
 
 PLAIN = {"content-type": "image/png"}
 KEYLESS = ["/v1/models", "/v1/policies", "/docs", "/openapi.json", "/readyz"]
-KEYED = ["/metrics", "/v1/reviews", "/v1/reviews/1/claim", "/v1/events", "/review", "/admin", "/anything"]
+KEYED = ["/metrics", "/v1/reviews", "/v1/reviews/1/claim", "/v1/events", "/reviewing", "/admin", "/anything"]
 
 
 @pytest.mark.parametrize("path", KEYLESS)
@@ -26,6 +29,66 @@ def test_some_paths_always_need_a_key(service, path):
     answer = service.get(path)
     assert (answer.status_code, answer.json()["code"]) == (401, "key_required")
     assert answer.headers["www-authenticate"] == "Bearer"
+
+
+PAGES = ["/review", "/review/", "/review/sign-in", "/review/static/review.css", "/review/anything"]
+
+
+class Inside:
+    """Counts what the gate lets pass."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+
+    async def __call__(self, scope, receive, send) -> None:
+        self.passed += 1
+
+
+def knock(path: str, hosts: frozenset[str] = frozenset(), **headers: str) -> int:
+    """How many requests a gate with a key lets pass, of one from elsewhere. Raises its refusal."""
+    key, _ = make_key("the-only", ["classify"])
+    inside = Inside()
+    given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    scope = {
+        "type": "http",
+        "path": path,
+        "headers": given,
+        "client": ("203.0.113.7", 1),
+        "server": ("192.0.2.1", 1),
+        "state": {"log": {}},
+    }
+    gate = Gate(inside, Access(hosts=hosts), Keyring([key], no_others))
+    asyncio.run(gate(scope, None, None))
+    return inside.passed
+
+
+async def no_others() -> None:
+    return None
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(
+    "headers", [{}, {"x_forwarded_for": "203.0.113.7"}, {"authorization": "Bearer demure_wrong"}], ids=str
+)
+def test_the_pages_are_asked_for_without_a_key(path, headers):
+    assert knock(path, host="img.example.org", **headers) == 1
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_pages_go_by_our_names_alone_where_there_are_some(path):
+    ours = frozenset({"img.example.org"})
+    assert knock(path, ours, host="IMG.example.org:8080") == 1
+    for host in ("evil.example", "img.example.org.evil.example", ""):
+        with pytest.raises(NotPermitted, match="DEMURE_HOSTS"):
+            knock(path, ours, host=host)
+
+
+@pytest.mark.parametrize(
+    "path", ["/reviewing", "/reviews", "/v1/review", "//review", "/Review", "/review%2f", "/x/review", ""]
+)
+def test_what_only_looks_like_a_page_needs_a_key(path):
+    with pytest.raises(KeyRequired):
+        knock(path, host="img.example.org")
 
 
 PROXIES = [

@@ -185,7 +185,11 @@ def test_a_link_used_twice_at_once_works_once(site):
     token = site.users.invite("bob", Role.REVIEWER, "test")
     passwords = [f"password number {number}" for number in range(8)]
     browsers = [site.browser() for _ in passwords]
-    send = lambda b, p: b.post("/review/set-up", data={"token": token, "password": p, "again": p}).status_code
+
+    def send(browser: httpx.Client, password: str) -> int:
+        form = {"token": token, "password": password, "again": password}
+        return browser.post("/review/set-up", data=form).status_code
+
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(send, browsers, passwords))
     assert sorted(statuses) == [303] + [404] * 7
@@ -630,8 +634,8 @@ def test_static_files_are_ours_alone_and_asked_for_anew(site):
         "../sign_in.py",
         "..%2fsign_in.py",
         "%2e%2e/sign_in.py",
-        "..",
-        ".",
+        "%2e%2e",
+        "%2e",
         "a%00b",
         "%2fetc%2fpasswd",
         "a" * 300,
@@ -797,7 +801,8 @@ def test_the_colours_can_be_told_apart_in_both_schemes():
     """WCAG 2.2, 1.4.3: 4.5 to 1 for text; 1.4.11: 3 to 1 for the edge of a field."""
     css = (Path(sign_in.__file__).parent / "static" / "review.css").read_text()
     dark, light = (
-        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for block in re.findall(r":root \{(.*?)\}", css, re.S)
+        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+        for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     )
     for colours in (dark, light):
         for under in ("ground", "surface"):

@@ -126,7 +126,7 @@ def _withdraw(
     change = count_up(connection, "memory")
     of_image = (hashes.c.kind == HashKind.SHA256) & (hashes.c.hash == sha256)
     # A review may be gone by now; what it left in the memory still names it.
-    named = connection.execute(select(hashes.c.review_id).where(of_image, hashes.c.review_id.is_not(None))).scalars()
+    named = connection.execute(select(hashes.c.review_id).where(of_image)).scalars()
     by_review = hashes.c.review_id.in_([*ids, *named])
     near: ColumnElement[bool] = (hashes.c.kind == HashKind.PDQ) & or_(by_review, hashes.c.hash.in_(pictures))
     withdrawn = {"verdict": None, "decided_by": actor, "decided_ms": now_ms, "change": change}
