@@ -8,7 +8,14 @@ from demure import errors
 from demure.errors import DemureError, UpstreamStatus, by_code
 
 OURS = {code: kind for code, kind in by_code().items() if kind.__module__ == errors.__name__}
-RETRYABLE = {"overloaded", "storage_full", "storage_unavailable", "timed_out", "upstream_timeout", "upstream_unreachable"}
+RETRYABLE = {
+    "overloaded",
+    "storage_full",
+    "storage_unavailable",
+    "timed_out",
+    "upstream_timeout",
+    "upstream_unreachable",
+}
 
 
 def subclasses(parent: type) -> set[type]:

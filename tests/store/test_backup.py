@@ -163,6 +163,19 @@ def test_a_file_that_is_there_is_not_overwritten(database, file):
     assert file.read_text() == "dear to somebody"
 
 
+def test_a_file_that_is_there_is_found_before_the_work(file):
+    file.write_text("dear to somebody")
+    began = []
+
+    def write():
+        with new_file(file):
+            began.append(file)
+
+    with pytest.raises(Conflict):
+        write()
+    assert began == []
+
+
 def test_a_file_that_comes_meanwhile_is_not_overwritten(file):
     def write():
         with new_file(file) as draft:
@@ -309,7 +322,7 @@ def test_a_backup_of_a_newer_version_is_refused(database, file):
     backup(database, file)
     with closing(sqlite3.connect(file)) as plain, plain:
         plain.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(InvalidSetting, match="newer version of demure .*9999"):
+    with pytest.raises(InvalidSetting, match="backup: was written by a newer version of demure .*9999"):
         restore(database, file, replace=False)
 
 
@@ -375,6 +388,20 @@ def test_a_damaged_page_is_found_before_anything_is_replaced(database, file):
     with pytest.raises(InvalidSetting, match="damaged"):
         restore(database, file, replace=True)
     assert database.read(lambda c: c.execute(select(func.count()).select_from(previews)).scalar()) == 1
+
+
+def test_a_page_that_took_the_place_of_another_is_found(database, file):
+    """Nothing in it cannot be read, but some rows are there twice and others not at all."""
+    rows = [{"sha256": bytes([n]) * 32, "deleted_ms": 0, "deleted_by": f"by {n:03} " * 50} for n in range(100)]
+    database.write(lambda c: c.execute(insert(tombstones), rows))
+    backup(database, file)
+    with closing(sqlite3.connect(file)) as plain:
+        (size,) = plain.execute("PRAGMA page_size").fetchone()
+    whole = file.read_bytes()
+    one, other = (whole.index(f"by {n:03} by {n:03}".encode()) // size * size for n in (10, 90))
+    file.write_bytes(whole[:one] + whole[other : other + size] + whole[one + size :])
+    with pytest.raises(InvalidSetting, match="damaged"):
+        restore(database, file, replace=True)
 
 
 def test_a_text_that_postgresql_cannot_hold_is_told(database, tmp_path, file, clock):

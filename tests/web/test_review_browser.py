@@ -106,6 +106,11 @@ class Window:
     def filter(self, selector: str = ".picture") -> str:
         return self.page.locator(selector).first.evaluate("node => getComputedStyle(node).filter")
 
+    def ground(self) -> tuple[int, ...]:
+        """The colour behind everything: red, green, blue."""
+        told = self.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return tuple(map(int, re.findall(r"\d+", told)))[:3]
+
     def pictures_asked(self) -> list[str]:
         return [path for path in self.asked if "/picture/" in path]
 
@@ -125,7 +130,7 @@ def window(chromium: Browser, house: House) -> Iterator[Callable[..., Window]]:
     opened: list[Window] = []
 
     def open_window(size: str = "desktop", *, of: House = house, **options: object) -> Window:
-        context = chromium.new_context(**SIZES[size], color_scheme="dark", **options)
+        context = chromium.new_context(**SIZES[size], color_scheme="light", **options)
         context.set_default_timeout(10_000)
         opened.append(Window(context.new_page(), of))
         return opened[-1]
@@ -344,7 +349,13 @@ def test_how_it_looks_is_kept(house, window):
     assert eyes.filter() == "blur(60px)"
     with eyes.page.expect_response("**/review/preferences"):
         eyes.page.get_by_label("What the machine finds riskiest").check()
+    dark = eyes.ground()
+    with eyes.page.expect_response("**/review/preferences"):
+        eyes.page.get_by_label("Pages with a light ground").check()
+    light = eyes.ground()
+    assert sum(dark) < 150 < 600 < sum(light)
     eyes.page.reload()
+    assert eyes.ground() == light
     eyes.is_in("ready")
     assert eyes.filter() == "blur(60px)"
     eyes.page.get_by_text("How this page looks and works").click()

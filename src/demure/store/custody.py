@@ -22,8 +22,9 @@ class Escalation:
 def held_by(connection: Connection, actor: Actor, now_ms: int, at_most: int = 10) -> list[str]:
     """The ids of open items that an actor's lease has not left yet, the one that was claimed first before the others."""
     mine = (reviews.c.state == State.OPEN, reviews.c.claimed_by == str(actor), reviews.c.claimed_until_ms > now_ms)
-    wanted = select(reviews.c.id).where(*mine).order_by(reviews.c.claimed_until_ms, reviews.c.id).limit(at_most)
-    return list(connection.execute(wanted).scalars())
+    # Those that were claimed in one millisecond, in the order of the queue.
+    order = (reviews.c.claimed_until_ms, reviews.c.rank, reviews.c.opened_ms, reviews.c.id)
+    return list(connection.execute(select(reviews.c.id).where(*mine).order_by(*order).limit(at_most)).scalars())
 
 
 def escalations(connection: Connection, frozen: Sequence[Review]) -> dict[str, Escalation]:

@@ -177,11 +177,16 @@ def agreement(connection: Connection, now_ms: int) -> Agreement:
 
 
 def unknowns(connection: Connection, now_ms: int) -> Unknowns:
+    """Of items that do not wait any more: the reason of one that does would tell its reviewer what the machine thinks."""
     first = now_ms // DAY_MS - (DAYS - 1)
     day = reviews.c.opened_ms // DAY_MS
     rows = connection.execute(
         select(reviews.c.reason, day.label("day"), _n())
-        .where(reviews.c.opened_ms >= first * DAY_MS, reviews.c.decision.not_in((Verdict.ADULT, Verdict.SAFE)))
+        .where(
+            reviews.c.opened_ms >= first * DAY_MS,
+            reviews.c.decision.not_in((Verdict.ADULT, Verdict.SAFE)),
+            reviews.c.state != State.OPEN,
+        )
         .group_by(reviews.c.reason, day)
     ).all()
     total: Counter[str] = Counter()

@@ -56,6 +56,7 @@ class Preferences(_Wire):
     order: Order = Order.OLDEST
     blur: Annotated[int, Field(ge=8, le=80)] = 28  # CSS pixels
     grey: bool = True
+    light: bool = False
     keys: bool = True  # WCAG 2.2, 2.1.4: keys of one character can be turned off
 
 

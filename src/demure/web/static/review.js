@@ -243,10 +243,11 @@
   function dress() {
     desk.style.setProperty('--blur', `${tastes.blur.value}px`);
     desk.classList.toggle('coloured', !tastes.grey.checked);
+    document.documentElement.classList.toggle('light', tastes.light.checked);
   }
 
   function keepTastes() {
-    const kept = { blur: Number(tastes.blur.value), grey: tastes.grey.checked, keys: tastes.keys.checked, order: tastes.order.value };
+    const kept = { blur: Number(tastes.blur.value), grey: tastes.grey.checked, light: tastes.light.checked, keys: tastes.keys.checked, order: tastes.order.value };
     inTurn(() => post('/review/preferences', kept)).catch((problem) => explain(problem, 'Your choice could not be kept; it holds until this page is loaded anew.'));
   }
 
