@@ -51,16 +51,18 @@ ASKED = 5_000
 TILE = 384  # pixels
 LEAST_SIDE = 64
 RENDERED_WIDTH = 512
+SKIN_COLOURS = ("-1f3fb", "-1f3fc", "-1f3fd", "-1f3fe", "-1f3ff")  # after the emoji that they change
 
 
 @dataclass(frozen=True)
 class Source:
-    """`folder` is inside the package; `manager` is the program that brings it."""
+    """`folder` is inside the package; `manager` is the program that brings it. Files with a word of `without` are left out."""
 
     kind: str
     manager: str
     package: str
     folder: str
+    without: tuple[str, ...] = ()
 
 
 SOURCES = (
@@ -80,13 +82,25 @@ SOURCES = (
     Source("stamp", "apt", "tuxpaint-stamps-default", "usr/share/tuxpaint/stamps"),
     Source("painting", "apt", "wesnoth-1.16-data", "usr/share/games/wesnoth/1.16/data/core/images/portraits"),
     Source("painting", "apt", "wesnoth-1.16-data", "usr/share/games/wesnoth/1.16/data/core/images/story"),
-    Source("screenshot", "apt", "gimp-help-en", "usr/share/gimp/2.0/help/en/images"),
-    Source("clip art", "apt", "openclipart-png", "usr/share/openclipart/png"),
-    Source("emoji", "npm", "@twemoji/svg@15.0.0", "package"),
+    # Left out are series: one photograph under each filter; 800 stars that a program drew; four decks of the same cards.
+    Source(
+        "screenshot",
+        "apt",
+        "gimp-help-en",
+        "usr/share/gimp/2.0/help/en/images",
+        without=("/filters/", "layer-mode", "/menus/colors/"),
+    ),
+    Source(
+        "clip art",
+        "apt",
+        "openclipart-png",
+        "usr/share/openclipart/png",
+        without=("/shapes/stars/", "/games/cards/", "/duplicates/"),
+    ),
+    Source("emoji", "npm", "@twemoji/svg@15.0.0", "package", without=SKIN_COLOURS),
     Source("flag", "npm", "flag-icons@7.5.0", "package/flags/4x3"),
 )
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".svg"}
-SKIN_COLOURS = {"1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff"}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The pictures whose hashes tests/golden/pdq.json holds: photographs and drawings cut and thinned without a filter, and made ones.
+"""The pictures whose hashes tests/pdq_golden.json holds: photographs and drawings cut and thinned without a filter, and made ones.
 
 Whoever reads them must get the same pixels as tools/make_pdq_golden.py did, whatever the version of Pillow.
 """

@@ -30,10 +30,10 @@ def running(command: list[str], port: int, cwd: Path, **variables: str) -> Itera
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DEMURE_", "PROMETHEUS_"))}
     environment = {**kept, **LOOPBACK, "DEMURE_DATA_DIR": str(cwd / "data"), "PORT": str(port), **variables}
     with subprocess.Popen(
-        command, cwd=cwd, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        command, cwd=cwd, env=environment, stderr=subprocess.STDOUT, stdout=subprocess.PIPE
     ) as process:
         lines: list[str] = []
-        reader = threading.Thread(target=lambda: lines.extend(line.decode() for line in process.stderr), daemon=True)
+        reader = threading.Thread(target=lambda: lines.extend(line.decode() for line in process.stdout), daemon=True)
         reader.start()
         process.lines = lines
         try:

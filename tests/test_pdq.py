@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from demure.pdq import BITS, MAX_SIDE, MIN_QUALITY, Fingerprint, fingerprint, luma
 
-GOLDEN = json.loads((Path(__file__).parent / "golden/pdq.json").read_text(encoding="utf-8"))["pictures"]
+GOLDEN = json.loads((Path(__file__).parent / "pdq_golden.json").read_text(encoding="utf-8"))["pictures"]
 NEAR = 31  # bits that may differ in a copy, as Meta's document advises
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write tests/golden/pdq.json: the hash and quality that Meta's own program gives to the pictures of tests/pdq_pictures.py.
+"""Write tests/pdq_golden.json: the hash and quality that Meta's own program gives to the pictures of tests/pdq_pictures.py.
 
     .venv/bin/python -m pip install --no-deps --target DIR pdqhash==0.2.8
     PYTHONPATH=DIR .venv/bin/python tools/make_pdq_golden.py
@@ -29,7 +29,7 @@ def main() -> None:
         bits, quality = pdqhash.compute(pixels)  # the bit of the highest frequency first, as hex digits are printed
         rows[name] = {"hash": np.packbits(bits.astype(np.uint8)).tobytes().hex(), "quality": int(quality)}
     text = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
-    (ROOT / "tests/golden/pdq.json").write_text(
+    (ROOT / "tests/pdq_golden.json").write_text(
         f'{{\n"origin": {json.dumps(ORIGIN)},\n"pictures": {{\n{text}\n}}\n}}\n', encoding="utf-8"
     )
 

@@ -27,7 +27,8 @@ MAX_SIDE = (
 _MIN_SIDE = 5  # pixels; smaller ones have no hash there either
 _SIDE = 64  # of the blurred picture
 _FREQUENCIES = 16  # along each axis
-_LEAST_STRENGTH = 1.0  # of the strongest frequency; see _is_nothing
+_LEAST_STRENGTH = 1.0  # of the strongest frequency: rounding pixels to whole levels makes as much
+_MOST_ALIKE = 0.95  # see _is_too_simple; of 718 photographs and paintings none is past 0.85
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def fingerprint(luma: NDArray[np.uint8] | NDArray[np.float32]) -> Fingerprint:
         return _NONE
     small = _shrinking(height) @ luma.astype(np.float64) @ _shrinking(width).T
     strengths = _COSINES @ small @ _COSINES.T
-    return Fingerprint(_bits(strengths), 0 if _is_nothing(strengths) else _quality(small))
+    return Fingerprint(_bits(strengths), 0 if _is_too_simple(strengths) else _quality(small))
 
 
 @lru_cache(maxsize=32)  # 256 KiB each at most
@@ -102,9 +103,14 @@ def _quality(small: NDArray[np.float64]) -> int:
     return min(int(sum(np.abs(step).sum() for step in steps)) // 90, 100)
 
 
-def _is_nothing(strengths: NDArray[np.float64]) -> bool:
-    """Whether every frequency is below what rounding pixels to whole levels makes, so that the bits are chance.
+def _is_too_simple(strengths: NDArray[np.float64]) -> bool:
+    """Whether quite different pictures have the same bits as this one; Meta's measure takes it for good.
 
-    Stripes along one axis (a bar code, a ruled page) are: each frequency is of both axes. Meta's measure takes them for good.
+    Bands along one axis (a bar code, a ruled page) have no strength in any frequency of both axes: their bits are chance. Bands
+    across bands (a flag of three colours on a white page, a mark in a corner) have rows of strengths that are multiples of one
+    another, so that 32 signs make all 256 bits. `_MOST_ALIKE` is the part of all strengths, squared, that such rows can have.
     """
-    return bool(np.abs(strengths).max() < _LEAST_STRENGTH)
+    if np.abs(strengths).max() < _LEAST_STRENGTH:
+        return True
+    alike = np.linalg.norm(strengths, 2) ** 2  # the largest singular value
+    return bool(alike > _MOST_ALIKE * np.square(strengths).sum())

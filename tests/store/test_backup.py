@@ -22,7 +22,7 @@ from demure.audit import Head
 from demure.errors import Conflict, InvalidSetting, SourceNotFound, StorageFull
 from demure.store.audit import append, head, verify
 from demure.store.backup import backup, new_file, restore
-from demure.store.database import HEAD, Database, _upgrade, revision
+from demure.store.database import HEAD, Database, revision, upgrade
 from demure.store.schema import audit, audit_head, counters, hashes, metadata, previews, submissions, tombstones
 
 
@@ -304,7 +304,7 @@ def test_a_restore_that_fails_leaves_what_was_there(database, other, file, clock
 
 def test_a_backup_of_an_earlier_version_is_brought_up_to_date_on_the_way(database, file, clock):
     with closing(Database(f"sqlite:///{file}", clock)) as early:
-        early.write(lambda c: _upgrade(c, "0001"))
+        early.write(lambda c: upgrade(c, "0001"))
         row = {"sha256": b"old", "deleted_ms": 1, "deleted_by": "me"}
         early.write(lambda c: c.execute(insert(tombstones).values(row)))
         early.write(lambda c: append(c, 1, "a", "b", "c"))
@@ -357,7 +357,7 @@ def test_what_is_no_backup_is_refused(database, file, clock, what):
         case "another-alembic":
             with closing(sqlite3.connect(file)) as plain, plain:
                 plain.execute("CREATE TABLE alembic_version (version_num)")
-                plain.execute("INSERT INTO alembic_version VALUES ('0002')")
+                plain.execute("INSERT INTO alembic_version VALUES ('f00d')")
         case "cut":
             backup(database, file)
             os.truncate(file, file.stat().st_size // 2)
@@ -424,9 +424,33 @@ def test_a_name_with_characters_of_a_url_is_a_name(database, tmp_path, clock):
     file = folder / "d?e#f.db"
     backup(database, file)
     assert [path.name for path in folder.iterdir()] == ["d?e#f.db"]
+    with closing(sqlite3.connect(file)) as plain:
+        assert plain.execute("SELECT count(*) FROM audit").fetchone() == (3,)
     before = everything(database)
     restore(database, file, replace=True)
     assert without_the_log(everything(database)) == without_the_log(before)
+
+
+def test_the_file_of_a_service_that_runs_can_be_read_and_stays_as_it_is(other, tmp_path, clock):
+    """With what SQLite has beside it, still to be taken in."""
+    with migrated(f"sqlite:///{tmp_path / 'live.db'}", clock) as live:
+        in_use(live, clock)
+        before = {name: (tmp_path / name).read_bytes() for name in ("live.db", "live.db-wal")}
+        assert before["live.db-wal"]
+        restore(other, tmp_path / "live.db", replace=False)
+        assert {name: (tmp_path / name).read_bytes() for name in before} == before
+        assert without_the_log(everything(other)) == without_the_log(everything(live))
+
+
+def test_a_copy_of_such_a_file_stays_as_it_is(database, tmp_path, clock):
+    with migrated(f"sqlite:///{tmp_path / 'live.db'}", clock) as live:
+        in_use(live, clock)
+        for name in ("copy.db", "copy.db-wal"):
+            (tmp_path / name).write_bytes((tmp_path / name.replace("copy", "live")).read_bytes())
+    before = {name: (tmp_path / name).read_bytes() for name in ("copy.db", "copy.db-wal")}
+    restore(database, tmp_path / "copy.db", replace=False)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    assert database.read(head).seq == 4
 
 
 def test_a_backup_is_read_from_where_nothing_can_be_written(database, other, file, clock):

@@ -15,10 +15,10 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from demure.errors import DemureError, InvalidSetting
-from demure.store.database import _MIGRATIONS, HEAD, Database, _upgrade, revision
+from demure.store.database import HEAD, MIGRATIONS, Database, revision, upgrade
 from demure.store.schema import audit_head, counters, metadata
 
-SCRIPTS = ScriptDirectory(str(_MIGRATIONS))
+SCRIPTS = ScriptDirectory(str(MIGRATIONS))
 REVISIONS = [script.revision for script in reversed([*SCRIPTS.walk_revisions()])]
 EARLIER = [number for number in REVISIONS if number != HEAD]
 
@@ -50,7 +50,7 @@ def test_an_empty_database_is_given_every_table(empty):
 
 @pytest.mark.parametrize("earlier", EARLIER)
 def test_what_an_earlier_version_wrote_is_still_there(empty, earlier):
-    empty.write(lambda c: _upgrade(c, earlier))
+    empty.write(lambda c: upgrade(c, earlier))
     tables = empty.read(reflected)
     empty.write(lambda c: fill(c, tables))
     before = empty.read(lambda c: contents(c, tables))
@@ -83,7 +83,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(database):
 
 @pytest.mark.parametrize("earlier", EARLIER)
 def test_a_migration_that_fails_leaves_the_earlier_state(empty, earlier):
-    empty.write(lambda c: _upgrade(c, earlier))
+    empty.write(lambda c: upgrade(c, earlier))
     before = set(empty.read(lambda c: inspect(c).get_table_names()))
     last = [name for name in metadata.tables if name not in before][-1]
     empty.write(lambda c: c.execute(text(f'CREATE TABLE "{last}" (in_the_way INTEGER)')))
@@ -126,7 +126,7 @@ def test_who_comes_while_another_migrates_waits_for_it(empty, url, clock):
             c.execute(text(f"SELECT pg_advisory_xact_lock({0x64656D757265})"))
         began.set()
         go_on.wait(10)
-        _upgrade(c)
+        upgrade(c)
 
     first = threading.Thread(target=lambda: other.write(hold))
     first.start()

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from databases import migrated
 from sqlalchemy import insert, select, update
 
 from demure.accounts import Passwords, Role, SessionLimits, Unacceptable, User
@@ -16,7 +17,7 @@ from demure.errors import Conflict, DemureError, NotPermitted, SourceNotFound
 from demure.store.database import Database
 from demure.store.schema import audit, invitations, metadata, sessions
 from demure.store.schema import users as table
-from demure.store.users import Users
+from demure.store.users import INVITATION_S, Users
 
 WORDS, OTHER, WRONG = "four words of sense", "some other four words", "wrong words of sense"
 HOUR, DAY = 3600, 86400
@@ -558,3 +559,18 @@ def test_what_fails_leaves_nothing_behind(users, database, anna):
     with pytest.raises(Conflict):
         users.disable("root", "shell")
     assert (acts(database), users.list(), database.read(lambda c: c.execute(select(invitations)).all())) == before
+
+
+def test_of_processes_that_start_at_once_one_makes_the_link_of_the_first_admin(url, users, clock):
+    def start(_: int) -> str | None:
+        with migrated(url, clock) as own:
+            return Users(own).invite_first("admin", "start")
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [token for token in pool.map(start, range(8)) if token]
+    assert [users.invited(token) for token in made] == ["admin"]
+    clock.pass_s(INVITATION_S)
+    again = users.invite_first("admin", "start")
+    assert users.invited(again) == "admin"
+    users.set_up(again, "four words of sense")
+    assert users.invite_first("admin", "start") is None

@@ -17,13 +17,15 @@ import pytest
 import uvicorn
 from databases import Clock, migrated
 from fastapi import Depends, FastAPI, Request
+from jinja2 import UndefinedError
 from limits import RateLimitItem, RateLimitItemPerMinute
 from starlette.exceptions import HTTPException
 from typer.testing import CliRunner
 
 from demure import cli_users
 from demure.accounts import Passwords, Role, Session
-from demure.errors import DemureError
+from demure.errors import DemureError, NotPermitted
+from demure.keys import Key, make_key
 from demure.store.users import Users
 from demure.telemetry import Metrics
 from demure.web import sign_in
@@ -32,18 +34,19 @@ from demure.web.envelope import Envelope
 from demure.web.headers import PageHeaders
 from demure.web.problems import KeyRequired
 from demure.web.sessions import Accounts, is_tls, require_admin, signed_in
+from demure.web.templates import render
 
 WORDS, OTHER, WRONG = "four words of sense", "some other four words", "wrong words of sense"
 TLS = {"x-forwarded-proto": "https"}
 PAGE = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-class NoKeys:
-    async def keys(self) -> None:
-        return None
+class Keys(list[Key]):
+    async def keys(self) -> tuple[Key, ...] | None:
+        return tuple(self) or None
 
 
-def build(users: Users, attempts: RateLimitItem, access: Access) -> FastAPI:
+def build(users: Users, attempts: RateLimitItem, access: Access, keys: Keys) -> FastAPI:
     """The pages, some that stand for those of others, and what surrounds them."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state.accounts = Accounts(users, attempts)
@@ -62,12 +65,16 @@ def build(users: Users, attempts: RateLimitItem, access: Access) -> FastAPI:
     async def admin(session: Annotated[Session, Depends(require_admin)]) -> str:
         return session.user
 
+    @app.get("/elsewhere")
+    async def elsewhere() -> None:
+        raise NotPermitted("not here")
+
     async def raise_on(_: Request, error: Exception) -> None:
         raise error
 
     app.add_exception_handler(HTTPException, raise_on)
     app.add_exception_handler(DemureError, sign_in.answer_with_page)
-    app.add_middleware(Gate, access=access, keyring=NoKeys())
+    app.add_middleware(Gate, access=access, keyring=keys)
     app.add_middleware(Envelope, metrics=Metrics())
     app.add_middleware(PageHeaders)
     return app
@@ -97,6 +104,7 @@ class Site:
     url: str
     users: Users
     clock: Clock
+    keys: Keys
     browser: Callable[[], httpx.Client]
 
     def enter(self, name: str = "anna", password: str = WORDS) -> httpx.Client:
@@ -110,12 +118,12 @@ class Site:
 def site_of(
     tmp_path: Path, attempts: RateLimitItem = RateLimitItemPerMinute(10_000), access: Access = Access()
 ) -> Iterator[Site]:
-    clock = Clock()
+    clock, keys = Clock(), Keys()
     with migrated(f"sqlite:///{tmp_path / 'demure.db'}", clock) as database, contextlib.ExitStack() as stack:
         users = Users(database, Passwords(memory_kib=8, passes=1))
         users.set_up(users.invite("anna", Role.REVIEWER, "test"), WORDS)
         users.set_up(users.invite("root", Role.ADMIN, "test"), WORDS)
-        app = build(users, attempts, access)
+        app = build(users, attempts, access, keys)
         stack.callback(app.state.accounts.close)
         url = stack.enter_context(listening(app))
 
@@ -123,7 +131,7 @@ def site_of(
             client = httpx.Client(base_url=url, headers={**PAGE, "origin": url}, trust_env=False, timeout=30)
             return stack.enter_context(client)
 
-        yield Site(url, users, clock, browser)
+        yield Site(url, users, clock, keys, browser)
 
 
 @pytest.fixture
@@ -250,6 +258,20 @@ def test_a_script_is_answered_401_and_a_page_is_sent_to_sign_in(site, method):
     assert (answer.status_code, answer.json()["code"]) == (401, "key_required")
     answer = site.browser().request(method, "/review")
     assert (answer.status_code, answer.headers["location"]) == (303, "/review/sign-in")
+
+
+def test_an_error_of_another_path_stays_a_problem_document_for_a_browser_too(site):
+    answer = site.browser().get("/review/../elsewhere")
+    assert answer.status_code == 401, "the gate"
+    key, secret = make_key("root", ["admin"])
+    site.keys.append(key)
+    answer = site.browser().get("/elsewhere", headers={"authorization": f"Bearer {secret}"})
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
+
+
+def test_a_page_that_is_not_given_all_it_shows_is_a_fault():
+    with pytest.raises(UndefinedError):
+        render(Request({"type": "http", "path": "/review", "headers": [], "state": {}}), "sign_in.html")
 
 
 # The cookie.
@@ -512,6 +534,7 @@ def test_json_is_taken_with_the_token_in_the_header(site):
 def test_a_form_that_cannot_be_is_refused(site, content, kind, status):
     answer = site.browser().post("/review/sign-in", content=content, headers={"content-type": kind})
     assert answer.status_code == status
+    assert (answer.headers.get("connection") == "close") is (status == 413), "what is too large is not read on"
 
 
 def test_the_longest_password_fits_into_every_form(site):
@@ -733,12 +756,10 @@ def test_the_first_start_makes_a_link_and_there_is_no_password_before(tmp_path):
     with migrated(f"sqlite:///{tmp_path / 'demure.db'}", Clock()) as database:
         users = Users(database, Passwords(memory_kib=8, passes=1))
         first = sign_in.announce_set_up(users, "http://127.0.0.1:8080/")
-        second = sign_in.announce_set_up(users, "http://127.0.0.1:8080")
+        assert sign_in.announce_set_up(users, "http://127.0.0.1:8080") is None, "another process voids no link"
         start = "http://127.0.0.1:8080/review/set-up?token="
         assert first.startswith(start)
-        assert second.startswith(start)
-        assert users.invited(first.removeprefix(start)) is None, "a new start makes a new link"
-        token = second.removeprefix(start)
+        token = first.removeprefix(start)
         for password in ("", "admin", "password", "demure"):
             with pytest.raises(DemureError):
                 users.sign_in("admin", password)
@@ -802,7 +823,7 @@ def test_the_colours_can_be_told_apart_in_both_schemes():
     css = (Path(sign_in.__file__).parent / "static" / "review.css").read_text()
     dark, light = (
         dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
-        for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+        for block in re.findall(r":root(?:\.light)? \{(.*?)\}", css, re.DOTALL)
     )
     for colours in (dark, light):
         for under in ("ground", "surface"):

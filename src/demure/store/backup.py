@@ -31,7 +31,7 @@ from sqlalchemy.exc import DataError
 
 from demure.errors import Conflict, InvalidSetting, SourceNotFound, StorageFull
 from demure.store import audit
-from demure.store.database import _MIGRATIONS, HEAD, Database, _upgrade, revision
+from demure.store.database import HEAD, MIGRATIONS, Database, revision, upgrade
 from demure.store.schema import audit_head, counters, metadata
 
 _BATCH = 100  # rows; a preview is some tens of kilobytes
@@ -119,7 +119,7 @@ def _write(source: Connection, draft: Path) -> None:
         # Who fails leaves no file at all: nothing is to be rolled back.
         target.exec_driver_sql("PRAGMA journal_mode = OFF")
         target.exec_driver_sql("PRAGMA synchronous = OFF")
-        _upgrade(target)
+        upgrade(target)
         _copy(source, target)
         target.commit()
 
@@ -151,7 +151,7 @@ def _opened(path: Path) -> Iterator[Connection]:
             copy = Path(folder) / "backup.db"
             source.exec_driver_sql("VACUUM INTO ?", (str(copy),))
             with _connected(copy, "rw") as upgraded:
-                _upgrade(upgraded)
+                upgrade(upgraded)
                 upgraded.commit()
                 yield upgraded
 
@@ -168,7 +168,7 @@ def _revision_of(source: Connection, path: Path) -> str:
 def _known_revisions() -> set[str]:
     from alembic.script import ScriptDirectory
 
-    return {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
+    return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from demure.errors import InvalidSetting, StorageFull, StorageUnavailable
 T = TypeVar("T")
 
 HEAD = "0002"  # the last migration
-_MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x64656D757265  # of PostgreSQL, while migrating; any number that nobody else takes
 _BUSY_MS = 10_000
 _TRIES = 5  # PostgreSQL ends one of two transactions that wait for each other
@@ -50,7 +50,7 @@ class Database:
             if not self.is_sqlite:  # there BEGIN IMMEDIATE is the lock
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             if revision(connection) != HEAD:
-                _upgrade(connection)
+                upgrade(connection)
 
     def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
         """Run it in one transaction, which is on the disk when this returns.
@@ -127,13 +127,13 @@ def revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _upgrade(connection: Connection, to: str = "head") -> None:
+def upgrade(connection: Connection, to: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, to)
@@ -196,6 +196,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver begins no transactions of its own
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA secure_delete = ON")  # what was deleted is overwritten, and not only let go
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -63,7 +63,7 @@ submissions = Table(
     Column("caller_id", Text, nullable=False),  # "" where none was given
     Column("subject", Text, nullable=False, index=True),  # whose image it is; "" where it was not told
     Column("details", JSON(none_as_null=True)),  # the caller's metadata
-    Column("sent_ms", BigInteger, nullable=False),
+    Column("sent_ms", BigInteger, nullable=False, index=True),
     UniqueConstraint("sha256", "caller_id", "subject"),
 )
 
@@ -142,11 +142,18 @@ hashes = Table(
     Column("kind", Text, nullable=False),  # sha256 or pdq
     Column("hash", LargeBinary, nullable=False),
     Column("verdict", Text),  # None: withdrawn
-    Column("review_id", Text),  # None: imported
+    Column("review_id", Text, index=True),  # None: imported
     Column("decided_by", Text, nullable=False),
     Column("decided_ms", BigInteger, nullable=False),
     Column("change", BigInteger, nullable=False, index=True),  # counts up with every change, for those who keep a copy
     UniqueConstraint("kind", "hash"),
+)
+
+Index(
+    "withdrawn_hashes",
+    hashes.c.decided_ms,
+    sqlite_where=hashes.c.verdict.is_(None),
+    postgresql_where=hashes.c.verdict.is_(None),
 )
 
 # Numbers that are taken in the order in which transactions end, for those who read what is new: a sequence's are not.

@@ -74,6 +74,27 @@ class Users:
         self._database.write(work)
         return token
 
+    def invite_first(self, name: str, by: str) -> str | None:
+        """A link for the first admin; None where there is an admin, or somebody has such a link already.
+
+        Of several processes that start at once, one gets it.
+        """
+        token, kept = make_token()
+        now_ms = self._database.now_ms()
+        good = (invitations.c.role == Role.ADMIN) & (invitations.c.expires_ms > now_ms)
+
+        def work(connection: Connection) -> bool:
+            insert_new(users, connection, _new_user(name, Role.ADMIN, now_ms))  # others wait here for each other
+            _locked(connection, name)
+            asked = (_ACTIVE_ADMINS, select(invitations.c.token).where(good))
+            if any(connection.execute(wanted).first() for wanted in asked):
+                return False
+            _make_invitation(connection, name, Role.ADMIN, kept, now_ms)
+            append(connection, now_ms, by, "user.invited", f"user:{name}", role=Role.ADMIN)
+            return True
+
+        return token if self._database.write(work) else None
+
     def reset(self, name: str, by: str, role: Role | None = None) -> str:
         """As invite, for a user who is known, and with the role as it is unless another is given. Raises SourceNotFound."""
         user = next((user for user in self.list() if user.name == name), None)

@@ -118,8 +118,8 @@ def _announce(app: FastAPI, desk: Desk) -> None:
     for warning in desk.warnings:
         log.warning("storage", detail=warning)
     link = announce_set_up(desk.users, getattr(app.state, "base_url", ""))
-    if link is not None:
-        log.info("nobody can review yet: open this link to make the first account", link=link)
+    if link is not None:  # not into the log, which others may read
+        print(f"Nobody can review yet. Open this link to make the first account, within a day: {link}", flush=True)
 
 
 def load_policies(settings: Settings, classifiers: Classifiers) -> dict[str, Policy]:

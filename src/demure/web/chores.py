@@ -21,7 +21,7 @@ from demure.store.retention import Keep, sweep
 from demure.telemetry import Metrics
 
 _FIRST_SWEEP_S, _SWEEP_S = 60.0, 300.0
-_COUNT_S = 15.0
+_COUNT_S = 60.0
 
 
 class Chores:
@@ -59,6 +59,8 @@ class Chores:
                     sweep, self._desk.database, self._keep, self._desk.settings.webhook_urls
                 )
                 self._log.info("swept", expired=swept.expired, **swept.deleted)
+                if swept.expired:
+                    self._courier.wake()
                 if swept.broken is not None:
                     self._log.error("the audit log does not hold", at=str(swept.broken))
             except DemureError as error:

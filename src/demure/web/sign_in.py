@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from demure.accounts import MIN_PASSWORD, Role, Session, Unacceptable
+from demure.accounts import MIN_PASSWORD, Session, Unacceptable
 from demure.errors import DemureError, NotPermitted, SetupError, SourceNotFound, TooLarge
 from demure.store.users import Users
 from demure.web.auth import is_page
@@ -143,8 +143,11 @@ async def answer_with_page(request: Request, error: Exception) -> Response:
 
 
 def announce_set_up(users: Users, base_url: str) -> str | None:
-    """A link that makes the first admin, or None where there is one. Each call voids the link before it."""
-    return None if users.has_admin() else set_up_link(base_url, users.invite("admin", Role.ADMIN, "start"))
+    """A link that makes the first admin, the first time that it is asked for; None where there is one, or a link is out."""
+    if users.has_admin():
+        return None
+    token = users.invite_first("admin", "start")
+    return None if token is None else set_up_link(base_url, token)
 
 
 def set_up_link(base_url: str, token: str) -> str:

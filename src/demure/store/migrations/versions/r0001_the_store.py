@@ -177,5 +177,10 @@ def upgrade() -> None:
         sa.Column("deleted_by", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("sha256"),
     )
+    op.create_index("ix_submissions_sent_ms", "submissions", ["sent_ms"])
+    op.create_index("ix_hashes_review_id", "hashes", ["review_id"])
+    withdrawn = sa.text("verdict IS NULL")
+    op.create_index("withdrawn_hashes", "hashes", ["decided_ms"], sqlite_where=withdrawn, postgresql_where=withdrawn)
+
     op.bulk_insert(counters, [{"name": "events", "value": 0}, {"name": "memory", "value": 0}])
     op.bulk_insert(head, [{"id": 1, "seq": 0, "hash": "0" * 64, "swept_seq": 0, "swept_hash": "0" * 64}])
