@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from demure.errors import NotAnImage, UpstreamTimeout
-from demure.pipeline import Screening
 from demure.policy import Outcome
+from demure.screening import Screening
 from demure.telemetry import Metrics, configure_logging
 
 SAFE = Screening(

@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from demure.errors import NotAnImage, SourceNotFound
-from demure.pipeline import Screening
 from demure.policy import Outcome
 from demure.scores import Scores
+from demure.screening import Screening
 from demure.terminal import Report, plain_line
 
 SCORES = Scores({"drawings": 0.125, "hentai": 0.0, "neutral": 0.5, "porn": 0.25, "sexy": 0.125})

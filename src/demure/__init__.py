@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from demure.decode import DecodeLimits, Media
     from demure.errors import DemureError
     from demure.models import ModelSpec, Registry
-    from demure.pipeline import Screener, Screening, classify, screen
+    from demure.pipeline import Screener, classify, screen
     from demure.policy import Decision, Outcome, Policy, decide, find_policy
     from demure.preprocess import Fidelity
     from demure.sandbox import Sandbox, SandboxLimits
     from demure.scores import Category, Scores
+    from demure.screening import Screening
 
 __version__ = "0.1.0"
 
@@ -42,7 +43,7 @@ _HOMES = {
     "SandboxLimits": "sandbox",
     "Scores": "scores",
     "Screener": "pipeline",
-    "Screening": "pipeline",
+    "Screening": "screening",
     "classify": "pipeline",
     "decide": "policy",
     "find_policy": "policy",

@@ -21,7 +21,8 @@ from demure.errors import DemureError, FetchError, SourceError
 
 if TYPE_CHECKING:
     from demure.fetch import FetchLimits
-    from demure.pipeline import Screener, Screening
+    from demure.pipeline import Screener
+    from demure.screening import Screening
     from demure.settings import Settings
     from demure.store.keys import Keys
 

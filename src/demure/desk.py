@@ -23,8 +23,8 @@ from demure.settings import Settings, platform_forgets
 from demure.store import images
 
 if TYPE_CHECKING:
-    from demure.pipeline import Screening
     from demure.previews import Preview
+    from demure.screening import Screening
     from demure.store.database import Database
     from demure.store.reviews import Reviews
     from demure.store.users import Users

@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,11 +35,12 @@ from demure.errors import (
     TooLarge,
 )
 from demure.inputs import Inputs, Recipe, Row, prepare, prepare_array
-from demure.policy import DEFAULT, Decision, Outcome, Policy, decide, find_policy, sort_score, undecided
+from demure.policy import DEFAULT, Decision, Policy, decide, find_policy, sort_score, undecided
 from demure.preprocess import Fidelity, Luma, Pixels
 from demure.previews import Preview, make_previews
 from demure.sandbox import Sandbox
 from demure.scores import RISK, Scores, weighted_sum
+from demure.screening import Clock, Screening
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from demure.fetch import Fetcher
     from demure.memory import Recalled
     from demure.pdq import Fingerprint
-    from demure.reviews import Review
     from demure.workers import Workers
 
     Source = str | os.PathLike[str] | bytes | NDArray[np.uint8]
@@ -61,50 +60,6 @@ SideBySide = Callable[[Sequence[Callable[[], Scores]]], list[Scores]]
 _LUMA = ""  # in a recipe, beside the models' names, of which none is empty
 _LUMA_SIDE = 512  # pixels, as PDQ's own program has it
 MIN_SIDE = 32  # pixels; below it the models see a smear, and a person should look
-
-
-@dataclass(frozen=True)
-class Screening:
-    """The answer for one image. `scores` and `witnesses` are the worst frame's row; all are None where none could be made."""
-
-    decision: Outcome
-    reason: str
-    policy: str
-    policy_version: str
-    id: str | None = None
-    sha256: str | None = None  # of the bytes as sent
-    score: float | None = None  # to sort by: the larger of risk and the witnesses' scores
-    scores: Scores | None = None
-    witnesses: Mapping[str, float] | None = None
-    media: Media | None = None
-    worst_frame: int | None = None
-    worst_row: int | None = None  # a frame may be judged in several pictures of it
-    fingerprints: tuple[Fingerprint, ...] = ()  # one a row, if they were asked for
-    remembered: bool = False
-    review: Review | None = None
-    timings_ms: Mapping[str, float] = field(default_factory=dict)
-    error: DemureError | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The one item object: a line of `demure classify --json` and an element of the service's `items`."""
-        media = None if self.media is None else {**asdict(self.media), "worst_frame": self.worst_frame}
-        item: dict[str, Any] = {
-            "id": self.id,
-            "sha256": self.sha256,
-            "decision": str(self.decision),
-            "reason": self.reason,
-            "score": self.score,
-            "scores": None if self.scores is None else self.scores.as_dict(),
-            "witnesses": None if self.witnesses is None else dict(self.witnesses),
-            "media": media,
-            "remembered": self.remembered,
-            "timings_ms": dict(self.timings_ms),
-        }
-        if self.review is not None:
-            item["review"] = {"id": self.review.id, "state": str(self.review.state)}
-        if self.error is not None:
-            item["error"] = {"code": self.error.code, "message": self.error.message}
-        return item
 
 
 class Screener:
@@ -154,7 +109,7 @@ class Screener:
         An image that cannot be read or judged, or not before the deadline, is answered `unknown`, with the error and its
         code as the reason. Raises what is wrong with the installation: DamagedWeights, InvalidModel.
         """
-        clock = _Clock()
+        clock = Clock()
         try:
             deadline.check()
             data = read_source(source, self.limits.max_bytes)
@@ -270,24 +225,6 @@ class _Judged:
     score: float
 
 
-class _Clock:
-    """Milliseconds between one stage and the next."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, stage: str) -> float:
-        """Seconds since the last."""
-        now = time.perf_counter()
-        took_s, self._last = now - self._last, now
-        self._laps[stage] = round(took_s * 1000, 2)
-        return took_s
-
-    def laps_ms(self) -> dict[str, float]:
-        return {**self._laps, "total": round((time.perf_counter() - self._start) * 1000, 2)}
-
-
 def read_source(source: Source, max_bytes: int) -> bytes | NDArray[np.uint8]:
     """The bytes of a path; bytes and arrays as they are. Raises SourceNotFound, TooLarge, NotAnImage."""
     if isinstance(source, str | os.PathLike):
@@ -338,7 +275,7 @@ class Checker:
         `on_bytes` is told how many bytes are fetched, as they come, and may refuse more by raising Overloaded. With a `wish`
         the image is looked for in the memory, and its decision kept.
         """
-        clock = _Clock()
+        clock = Clock()
         try:
             data = source if isinstance(source, bytes) else await self._fetch(source, deadline, on_bytes, clock)
             del source
@@ -350,7 +287,7 @@ class Checker:
             return screener.failed(error, id=id, timings_ms=clock.laps_ms())
         return replace(screening, timings_ms={**screening.timings_ms, **clock.laps_ms()})
 
-    async def _fetch(self, url: Url, deadline: Deadline, on_bytes: Callable[[int], None], clock: _Clock) -> bytes:
+    async def _fetch(self, url: Url, deadline: Deadline, on_bytes: Callable[[int], None], clock: Clock) -> bytes:
         data = await within(deadline, self._fetcher.fetch(url.text, on_bytes))
         self._workers.note_fetch(clock.lap("fetch"))
         return data

@@ -17,8 +17,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from structlog.typing import EventDict, Processor
 
 from demure.errors import FetchError
-from demure.pipeline import Screening
 from demure.printable import printable
+from demure.screening import Screening
 
 if TYPE_CHECKING:
     from demure.store.events import Outbox

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from demure.pipeline import Screening
 from demure.policy import Outcome
 from demure.printable import printable
 from demure.scores import Category
+from demure.screening import Screening
 
 _COLOURS = {Outcome.SAFE: "green", Outcome.UNKNOWN: "yellow", Outcome.ADULT: "red"}
 _GRAVE = {Category.PORN, Category.HENTAI}

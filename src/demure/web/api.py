@@ -10,8 +10,9 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
 from demure.fetch import host_of
-from demure.pipeline import Screening, Url, within
+from demure.pipeline import Url, within
 from demure.policy import Outcome
+from demure.screening import Screening
 from demure.telemetry import METRICS_TYPE
 from demure.web.admission import admitted, engine_of
 from demure.web.engine import Job

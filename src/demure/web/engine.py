@@ -13,9 +13,10 @@ from demure.classifier import Classifiers
 from demure.desk import Desk, Wish
 from demure.errors import DemureError, UnknownPolicy
 from demure.fetch import host_of
-from demure.pipeline import Checker, Screener, Screening, Url
+from demure.pipeline import Checker, Screener, Url
 from demure.policy import Policy
 from demure.sandbox import Sandbox
+from demure.screening import Screening
 from demure.settings import Settings
 from demure.telemetry import Metrics
 from demure.web.envelope import ClientGone
