@@ -147,9 +147,7 @@ def files_of(source: Source) -> list[tuple[str, Path]]:
         raise SystemExit(f"no pictures in {source.package}, {source.folder}")
     if source.kind == "wallpaper":
         files = without_other_sizes(files)
-    return [
-        (source.kind, p) for p in files if not SKIN_COLOURS & set(p.stem.split("-")) and p.parent.name != "duplicates"
-    ]
+    return [(source.kind, p) for p in files if not any(word in str(p) for word in source.without)]
 
 
 def unpacked(source: Source) -> Path:

@@ -154,6 +154,15 @@ def test_what_is_removed_is_not_found(hashes: Hashes):
     assert len(index) == 4997
 
 
+def test_several_are_removed_at_once(hashes: Hashes):
+    index = filled(hashes)
+    index.put(6000, bytes(32))
+    index.remove_many([0, 17, 6000, 9999])
+    index.remove_many([])
+    assert len(index) == 4998
+    assert all(key not in [k for k, _ in found(index, hashes[key], 0)] for key in (0, 17))
+
+
 def test_what_is_removed_stays_so_when_the_rest_is_sorted_again():
     hashes = uniform(5000)
     index = filled(hashes)

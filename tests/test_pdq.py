@@ -57,7 +57,9 @@ def test_hashes_are_those_of_the_reference(ours):
 
 
 def test_qualities_are_those_of_the_reference(ours):
-    apart = {name: (ours[name].quality, row["quality"]) for name, row in GOLDEN.items()}
+    """Pictures of five pixels a side are left out: there is little but bands across bands in them, which have none here."""
+    told = {name: row["quality"] for name, row in GOLDEN.items() if not name.endswith((" 6x5", " 5x5"))}
+    apart = {name: (ours[name].quality, quality) for name, quality in told.items()}
     assert {name: pair for name, pair in apart.items() if abs(pair[0] - pair[1]) > 1} == {}
 
 
@@ -121,16 +123,37 @@ def tricolour(*, upright: bool) -> np.ndarray:
     return np.tile(bands, (300, 1)) if upright else np.tile(bands[:, np.newaxis], (1, 300))
 
 
-@pytest.mark.parametrize("upright", [True, False])
-def test_bands_along_one_axis_have_no_quality_because_their_bits_are_rounding_errors(upright: bool):
-    """The reference gives such a picture 80 and more, and two of them may have any distance."""
-    assert fingerprint(tricolour(upright=upright)).quality == 0
+def with_rectangle(left: int, top: int, right: int, bottom: int) -> np.ndarray:
+    page = np.full((512, 512), 255, np.uint8)
+    page[top:bottom, left:right] = 0
+    return page
 
 
-def test_something_on_the_bands_makes_them_a_picture():
-    flag = tricolour(upright=True).copy()
-    flag[120:180, 130:170] = 255
-    assert fingerprint(flag).quality >= MIN_QUALITY
+def with_disc() -> np.ndarray:
+    y, x = np.mgrid[0:512, 0:512]
+    return np.where((x - 200) ** 2 + (y - 230) ** 2 < 150**2, 0, 255).astype(np.uint8)
+
+
+# The reference gives them 50 to 100; two of them may have the same bits, or any.
+SIMPLE = {
+    "upright bands": tricolour(upright=True),
+    "level bands": tricolour(upright=False),
+    "bands with a grain of one level": tricolour(upright=True) - noise(300, 300)[..., 0] % 2,
+    "a flag on a page": np.pad(tricolour(upright=True), 106, constant_values=255),
+    "a rectangle": with_rectangle(100, 150, 400, 380),
+    "a dark corner": with_rectangle(300, 350, 512, 512),
+    "a chessboard": np.kron(np.indices((8, 8)).sum(axis=0) % 2 * 255, np.ones((64, 64))).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", SIMPLE)
+def test_bands_across_bands_have_no_quality(name: str):
+    assert fingerprint(SIMPLE[name]).quality == 0
+
+
+@pytest.mark.parametrize("picture", [with_disc(), with_rectangle(100, 150, 400, 380) & with_disc()])
+def test_other_shapes_have(picture: np.ndarray):
+    assert fingerprint(picture).quality >= MIN_QUALITY
 
 
 @pytest.mark.parametrize("shape", [(4, 100), (100, 4), (1, 1)])

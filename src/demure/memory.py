@@ -7,14 +7,14 @@ question.
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demure.near import NearIndex
+from demure.near import HASH_BYTES, NearIndex
 from demure.pdq import MIN_QUALITY, Fingerprint
 from demure.policy import Outcome
 from demure.reviews import Review, Verdict
@@ -102,16 +102,16 @@ class Memory:
         return sum(map(len, self._indexes.values()))
 
     def _take_over(self, connection: Connection) -> int:
+        """In one piece: the indexes are sorted anew, and a piece more would sort them once more."""
         change = entries.last_change(connection)
-        changed = entries.changes(connection, self._change)
-        while batch := list(islice(changed, 10_000)):
-            for verdict, index in self._indexes.items():
-                for entry in batch:
-                    if entry.verdict is not verdict:
-                        index.remove(entry.id)
-                mine = [entry for entry in batch if entry.verdict is verdict]
-                if mine:
-                    index.put_many(np.array([entry.id for entry in mine]), _rows(entry.hash for entry in mine))
+        ids: dict[Verdict | None, array[int]] = {verdict: array("q") for verdict in (None, *Verdict)}
+        rows = {verdict: bytearray() for verdict in ids}
+        for entry in entries.changes(connection, self._change):
+            ids[entry.verdict].append(entry.id)
+            rows[entry.verdict] += entry.hash
+        for verdict, index in self._indexes.items():
+            index.remove_many(np.concatenate([np.array(ids[other]) for other in ids if other is not verdict]))
+            index.put_many(np.array(ids[verdict]), np.frombuffer(rows[verdict], np.uint8).reshape(-1, HASH_BYTES))
         return change
 
     def _nearest(self, verdict: Verdict, fingerprints: Iterable[Fingerprint]) -> int | None:
@@ -130,7 +130,3 @@ def weigh(decision: Outcome, *, near_adult: bool, near_safe: bool) -> Recalled |
         contradicted = decision is Outcome.ADULT
         return Recalled(Outcome.UNKNOWN, DISAGREES) if contradicted else Recalled(Outcome.SAFE, NEAR_COPY)
     return None
-
-
-def _rows(hashes: Iterable[bytes]) -> np.typing.NDArray[np.uint8]:
-    return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32)

@@ -59,7 +59,10 @@ class NearIndex:
         self.put_many([key], np.frombuffer(hash, np.uint8)[np.newaxis])
 
     def put_many(self, keys: Sequence[int] | NDArray[np.int64], hashes: NDArray[np.uint8]) -> None:
-        """`hashes` has shape (len(keys), 32). Of a key that comes twice the last counts."""
+        """`hashes` has shape (len(keys), 32). Of a key that comes twice the last counts.
+
+        Each call with more than MOST_UNSORTED sorts all: a million takes 0.6 s at once, and 14 s by ten thousands.
+        """
         added = _Rows.of(keys, hashes)
         with self._lock:
             changed = self._state.without(added.keys).plus(added)
@@ -67,8 +70,11 @@ class NearIndex:
 
     def remove(self, key: int) -> None:
         """Nothing happens if it is not there."""
+        self.remove_many([key])
+
+    def remove_many(self, keys: Sequence[int] | NDArray[np.int64]) -> None:
         with self._lock:
-            self._state = self._state.without(np.array([key]))
+            self._state = self._state.without(np.asarray(keys, np.int64))
 
     def search(self, hash: bytes, within: int) -> list[Match]:
         """All hashes that differ in at most `within` bits, the nearest first. Fast up to 31; past it each hash is compared."""

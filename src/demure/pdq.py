@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 BITS = 256
 MIN_QUALITY = 50  # of 100; below it the hash says little, and is neither kept nor compared (so advises Meta's document)
 MAX_SIDE = (
-    512  # pixels; a picture with a longer side comes reduced to 512 x 512, whatever its shape, as in Meta's program
+    512  # pixels; a picture with a longer one comes reduced to 512 x 512, whatever its shape, as in Meta's program
 )
 
 _MIN_SIDE = 5  # pixels; smaller ones have no hash there either

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 from review_desk import ANNA, BERT, SECRETS, UNSURE, WORDS, House, house_of, photograph
 
 from demure.reviews import Judgement, Kind, Review, State, Verdict
@@ -28,25 +27,12 @@ COVERED, UNCOVERED = "blur(28px) grayscale(1)", "none"
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("there is no chromium; Debian's package of that name is what these tests use")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="session")
 def axe() -> str:
     """The source of axe-core, from the lock file's version; installed once."""
     script = BROWSER / "node_modules" / "axe-core" / "axe.min.js"
     with (BROWSER / "package.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not script.exists():
-            if shutil.which("npm") is None:
-                pytest.skip("there is no npm to install axe-core with")
             command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
             subprocess.run(command, cwd=BROWSER, check=True, capture_output=True, timeout=120)
     return script.read_text()
