@@ -18,7 +18,6 @@ import itertools
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import tarfile
@@ -326,15 +325,16 @@ def spread(real: np.ndarray, count: int, chance: np.random.Generator) -> np.ndar
 
 
 def measure(console: Console, title: str, stored: np.ndarray, unknown: np.ndarray, chance: np.random.Generator) -> None:
-    index, before, peak_before = NearIndex(), resident_mib(), peak_mib()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: proc(5)
+    index, before = NearIndex(), status_mib("VmRSS")
     started = time.perf_counter()
     index.put_many(np.arange(len(stored)), stored)
     took_s = time.perf_counter() - started
     table = Table("what", "", title=title)
     table.add_row("hashes", f"{len(index):,}")
     table.add_row("built in s", f"{took_s:.2f}")
-    table.add_row("resident MiB more", f"{resident_mib() - before:.0f}")
-    table.add_row("at the most, MiB more", f"{peak_mib() - peak_before:.0f}")
+    table.add_row("resident MiB more", f"{status_mib('VmRSS') - before:.0f}")
+    table.add_row("at the most, MiB more", f"{status_mib('VmHWM') - before:.0f}")
     crowd = np.bincount(stored[:, :2].copy().view(np.uint16).ravel(), minlength=1 << 16).max()
     table.add_row("hashes with the commonest first word", f"{crowd:,}")
     known = stored[chance.integers(0, len(stored), ASKED)]
@@ -369,12 +369,9 @@ def as_array(pictures: list[Picture]) -> np.ndarray:
     return np.frombuffer(b"".join(bytes.fromhex(picture.hash) for picture in pictures), np.uint8).reshape(-1, 32)
 
 
-def resident_mib() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-
-
-def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+def status_mib(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 2**10
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from demure.settings import Settings, platform_forgets
 from demure.store import images
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from demure.previews import Preview
     from demure.screening import Screening
     from demure.store.database import Database
@@ -95,14 +97,13 @@ class Desk:
         sha256, judgement = bytes.fromhex(screening.sha256), judgement_of(screening, model)
         subject = "" if wish.wants(screening) else wish.submission.subject  # a review keeps it, and more
         now_ms = self.database.now_ms()
-        try:
-            await self.run(
-                lambda: self.database.write(
-                    lambda c: images.record(c, now_ms, sha256, judgement, subject), durable=False
-                )
-            )
-        except (StorageFull, StorageUnavailable) as error:
-            _log.warning("a decision was not kept code=%s", error.code)
+        await self._keep(lambda c: images.record(c, now_ms, sha256, judgement, subject))
+
+    async def note_sender(self, sha256: str, wish: Wish) -> None:
+        """Whose image it is, where that was told: one that several sent is not forgotten with the first of them."""
+        if wish.submission.subject:
+            sender, now_ms = Submission(subject=wish.submission.subject), self.database.now_ms()
+            await self._keep(lambda c: images.note_submission(c, now_ms, bytes.fromhex(sha256), sender))
 
     async def open_review(self, screening: Screening, model: str, wish: Wish, pictures: Sequence[Preview]) -> Review:
         """Raises StorageFull and StorageUnavailable."""
@@ -117,6 +118,13 @@ class Desk:
             pdq=still.hash if still is not None and still.quality >= MIN_QUALITY else None,
         )
         return await self.run(lambda: self.reviews.open(opening, pictures))
+
+    async def _keep(self, work: Callable[[Connection], None]) -> None:
+        """What can be answered without."""
+        try:
+            await self.run(lambda: self.database.write(work, durable=False))
+        except (StorageFull, StorageUnavailable) as error:
+            _log.warning("an image's record was not kept code=%s", error.code)
 
     @property
     def warnings(self) -> list[str]:

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from demure.errors import InvalidList
+from demure.errors import InvalidList, StorageUnavailable
 from demure.memory import Memory
 from demure.pdq import Fingerprint
 from demure.policy import Outcome
@@ -75,3 +75,19 @@ def test_another_process_finds_near_copies_of_what_was_imported(database):
     assert other.recall(bytes(32)) is None  # any question brings the copy up to date
     assert other.weigh(Outcome.SAFE, [near]).decision is Outcome.ADULT
     assert len(other) == 100
+
+
+def test_a_try_that_another_writer_ended_is_not_taken_for_the_whole(database):
+    """The lines are read by then: what is left of them would be remembered as if it were all."""
+    write = database.write
+
+    def twice(work, **more):
+        with database.engine.connect() as connection:
+            work(connection)
+        return write(work, **more)
+
+    database.write = twice
+    with pytest.raises(StorageUnavailable):
+        take_in(database, lines(f"{SHA},sha256,adult"), "shell")
+    database.write = write
+    assert exported(database) == []

@@ -10,10 +10,15 @@ import pytest
 from sqlalchemy import func, select
 
 from demure.errors import Conflict, NotPermitted, SourceNotFound
+from demure.memory import Memory
+from demure.pdq import Fingerprint
+from demure.policy import Outcome
 from demure.previews import Preview
 from demure.reviews import Actor, Judgement, Kind, Opening, Order, State, Submission, Verdict
 from demure.store import memory
 from demure.store.database import Database
+from demure.store.deletion import forget_image
+from demure.store.retention import Keep, sweep
 from demure.store.reviews import Reviews, Times
 from demure.store.schema import audit, events, hashes, previews, reviews
 
@@ -198,6 +203,51 @@ def test_an_undo_leaves_what_a_later_review_decided(queue, database):
     queue.settle(appeal.id, BERT, Verdict.SAFE, appeal.version)
     queue.undo(first.id, ANNA, first.version)
     assert database.read(lambda c: memory.recall(c, sha("a"))).verdict is Verdict.SAFE
+
+
+def test_an_undone_verdict_is_not_swept_before_others_have_learned_of_it(queue, database, clock):
+    other = Memory(database, within=31)
+    put(queue, "a", pdq=bytes(32))
+    held = queue.claim_next(ANNA)
+    settled = queue.settle(held.id, ANNA, Verdict.SAFE, held.version)
+    other.refresh()
+    queue.undo(held.id, ANNA, settled.version)
+    sweep(database, Keep())
+    other.refresh()
+    assert other.weigh(Outcome.UNKNOWN, [Fingerprint(bytes(32), 100)]) is None
+
+
+def test_two_undos_leave_nothing_of_either_verdict(queue, database):
+    """The two images look the same: the second verdict took the place of the first, and gives it back to nobody."""
+    put(queue, "a", pdq=bytes(32))
+    put(queue, "b", pdq=bytes(32))
+    first, second = queue.claim_next(ANNA), queue.claim_next(ANNA)
+    first = queue.settle(first.id, ANNA, Verdict.SAFE, first.version)
+    second = queue.settle(second.id, ANNA, Verdict.SAFE, second.version)
+    queue.undo(first.id, ANNA, first.version)
+    queue.undo(second.id, ANNA, second.version)
+    assert {row.verdict for row in database.read(lambda c: c.execute(select(hashes)).all())} == {None}
+
+
+def test_an_undo_brings_nothing_back_that_was_forgotten(queue, database, clock):
+    put(queue, "a", pdq=bytes(32))
+    put(queue, "b", pdq=bytes(32))
+    first, second = queue.claim_next(ANNA), queue.claim_next(ANNA)
+    queue.settle(first.id, ANNA, Verdict.ADULT, first.version)
+    second = queue.settle(second.id, ANNA, Verdict.SAFE, second.version)
+    digest = bytes.fromhex(first.sha256)
+    database.write(lambda c: forget_image(c, clock(), digest, "root", keep_memory=False))
+    queue.undo(second.id, ANNA, second.version)
+    assert {row.verdict for row in database.read(lambda c: c.execute(select(hashes)).all())} == {None}
+
+
+def test_what_is_escalated_takes_an_older_verdict_out_of_the_memory(queue, database):
+    put(queue, "a", pdq=bytes(32))
+    held = queue.claim_next(ANNA)
+    queue.settle(held.id, ANNA, Verdict.SAFE, held.version)
+    report = put(queue, "a", pdq=bytes(32), kind=Kind.REPORT)
+    queue.escalate(report.id, BERT, report.version)
+    assert {row.verdict for row in database.read(lambda c: c.execute(select(hashes)).all())} == {None}
 
 
 def test_what_is_escalated_is_hidden_frozen_and_makes_no_memory(queue, database, clock):

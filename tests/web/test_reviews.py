@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 
 import httpx
 import pytest
@@ -32,8 +33,9 @@ def client(quick, keys):
 def ask(client, keys):
     """Asks with the key of a scope: `ask("review", "GET", "/v1/reviews")`."""
 
-    def ask(scope: str, method: str, path: str, **more) -> httpx.Response:
-        return client.request(method, path, headers={"authorization": f"Bearer {keys[scope][1]}"}, **more)
+    def ask(scope: str, method: str, path: str, extra: dict[str, str] | None = None, **more) -> httpx.Response:
+        headers = {"authorization": f"Bearer {keys[scope][1]}", **(extra or {})}
+        return client.request(method, path, headers=headers, **more)
 
     return ask
 
@@ -159,6 +161,15 @@ def test_what_is_escalated_is_unknown_from_then_on_and_nobody_is_asked(moderate,
     again = moderate(picture)
     assert (again["decision"], again["reason"], again["remembered"]) == ("unknown", "escalated", True)
     assert ask("review", "POST", f"{path}/release", json={"version": 2}).json()["code"] == "not_permitted"
+    # Hidden from all but admins, and its picture from them too.
+    for hidden in (path, "/v1/reviews?state=escalated", f"{path}/pictures/0"):
+        assert ask("review", "GET", hidden).json()["code"] == "not_permitted", hidden
+    assert ask("admin", "GET", path).json()["state"] == "escalated"
+    assert ask("admin", "GET", f"{path}/pictures/0").json()["code"] == "not_permitted"
+    appeal = {"base64": base64.b64encode(picture).decode(), "kind": "appeal", "note": "changed?"}
+    assert ask("review", "POST", "/v1/reviews", json=appeal).json()["review"]["state"] == "escalated"
+    frozen = ask("admin", "GET", path).json()
+    assert (frozen["kind"], frozen["note"]) == ("unknown", None)
     digest = hashlib.sha256(picture).hexdigest()
     assert ask("admin", "DELETE", f"/v1/images/{digest}").json()["code"] == "conflict"
     assert ask("admin", "POST", f"{path}/release", json={"version": 2}).json()["state"] == "open"
@@ -205,14 +216,14 @@ PATHS = [
     ("GET", "/v1/reviews"),
     ("POST", "/v1/reviews"),
     ("POST", "/v1/reviews/claim"),
-    ("GET", "/v1/reviews/x"),
-    ("GET", "/v1/reviews/x/pictures/0"),
-    ("POST", "/v1/reviews/x/claim"),
-    ("POST", "/v1/reviews/x/verdict"),
-    ("POST", "/v1/reviews/x/skip"),
-    ("POST", "/v1/reviews/x/undo"),
-    ("POST", "/v1/reviews/x/escalate"),
-    ("POST", "/v1/reviews/x/release"),
+    ("GET", "/v1/reviews/abc"),
+    ("GET", "/v1/reviews/abc/pictures/0"),
+    ("POST", "/v1/reviews/abc/claim"),
+    ("POST", "/v1/reviews/abc/verdict"),
+    ("POST", "/v1/reviews/abc/skip"),
+    ("POST", "/v1/reviews/abc/undo"),
+    ("POST", "/v1/reviews/abc/escalate"),
+    ("POST", "/v1/reviews/abc/release"),
     ("GET", "/v1/events"),
 ]
 
@@ -225,5 +236,66 @@ def test_every_route_asks_for_a_key_with_its_scope_and_refuses_what_is_malformed
         for body in (b"", b"{", b"[]", b'{"version": "x"}', b'{"nonsense": 1}'):
             answer = ask("review", method, path, content=body)
             assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), body
-    elif "x" in path:
+    elif "abc" in path:
         assert ask("review", method, path).json()["code"] == "not_found"
+
+
+ODD = {
+    "nul": '{"a": "\\u0000"}',
+    "half-a-pair": '{"a": "\\ud800"}',
+    "nan": '{"a": NaN}',
+    "infinite": '{"a": 1e999}',
+    "large": json.dumps({"a": "x" * 4096}),
+}
+
+
+@pytest.mark.parametrize("metadata", ODD.values(), ids=ODD)
+def test_metadata_that_a_database_or_a_webhook_could_not_hold_is_refused(ask, metadata: str):
+    picture = base64.b64encode(blue()).decode()
+    one = f'"base64": "{picture}", "metadata": {metadata}'
+    for scope, path, body in (
+        ("classify", "/v1/moderate", f'{{"items": [{{{one}}}], "review": true}}'),
+        ("review", "/v1/reviews", f'{{{one}, "kind": "report"}}'),
+    ):
+        answer = ask(scope, "POST", path, content=body.encode(), extra={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), path
+
+
+def test_a_note_with_a_nul_is_kept_without_it(moderate, ask):
+    item = moderate(blue())
+    body = {"verdict": "safe", "version": 1, "note": "a\0b"}
+    settled = ask("review", "POST", f"/v1/reviews/{item['review']['id']}/verdict", json=body)
+    assert settled.json()["verdict_note"] == "a\ufffdb"
+
+
+def test_who_sent_what_was_known_already_counts_when_it_is_to_be_forgotten(moderate, ask):
+    picture = blue()
+    item = moderate(picture, subject="quentin", id="post-1", metadata={"mail": "q@example.org"})
+    ask("review", "POST", f"/v1/reviews/{item['review']['id']}/verdict", json={"verdict": "adult", "version": 1})
+    assert moderate(picture, subject="petra")["remembered"]
+    digest = hashlib.sha256(picture).hexdigest()
+    gone = ask("admin", "DELETE", "/v1/images", params={"subject": "quentin"}).json()
+    assert gone == {"forgotten": [], "shared": [digest], "frozen": []}
+    assert moderate(picture)["remembered"]
+    (event,) = ask("review", "GET", "/v1/events").json()["events"]
+    assert event["data"]["submissions"] == []
+    assert ask("admin", "DELETE", "/v1/images", params={"subject": "petra"}).json()["forgotten"] == [digest]
+    assert not moderate(picture)["remembered"]
+
+
+def test_a_subject_is_not_cut_and_one_with_a_nul_is_found_again(ask, keys):
+    path, headers = "/v1/moderate?subject=" + "x" * 257, {"content-type": "image/png"}
+    assert ask("classify", "POST", path, content=blue(), extra=headers).json()["code"] == "invalid_request"
+    item = {"base64": base64.b64encode(blue()).decode(), "subject": "a\0b"}
+    ask("classify", "POST", "/v1/moderate", json={"items": [item]})
+    assert len(ask("admin", "DELETE", "/v1/images", params={"subject": "a\0b"}).json()["forgotten"]) == 1
+
+
+def test_a_large_body_where_no_image_is_due_is_refused_before_it_is_parsed(client, ask):
+    large = b'{"have": [' + b"{}," * 30_000 + b"{}]}"
+    for path in ("/review/next", "/review/sign-in"):
+        answer = client.post(path, content=large, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large"), path
+    assert ask("review", "POST", "/v1/reviews/claim", content=large).json()["code"] == "too_large"
+    parts = b'{"kind": "report", "base64": "", "metadata": {"a": [' + b"[]," * 60_000 + b"[]]}}"
+    assert ask("review", "POST", "/v1/reviews", content=parts).json()["code"] == "too_large"

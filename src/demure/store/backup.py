@@ -175,7 +175,9 @@ def _known_revisions() -> set[str]:
 def _connected(path: Path, mode: str) -> Iterator[Connection]:
     """A SQLite file that is there already, as it is: none of the settings of a database in use."""
     url = f"{path.resolve().as_uri()}?mode={mode}"
-    engine = create_engine(URL.create("sqlite"), poolclass=NullPool, creator=lambda: sqlite3.connect(url, uri=True))
+    engine = create_engine(
+        URL.create("sqlite"), poolclass=NullPool, creator=lambda: sqlite3.connect(url, uri=True), hide_parameters=True
+    )
     wrong = "is damaged, or no backup of demure" if mode == "ro" else "cannot be written"
 
     # So that nobody takes it for an error of the database itself.

@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from demure.errors import InvalidSetting, StorageFull, StorageUnavailable
@@ -32,6 +33,9 @@ _BUSY_MS = 10_000
 _TRIES = 5  # PostgreSQL ends one of two transactions that wait for each other
 _AGAIN = ("40001", "40P01")  # serialization_failure, deadlock_detected
 _DISK_FULL = "53100"
+# A server that is gone without a word is noticed within half a minute (libpq's names; seconds, and milliseconds the last).
+_NOTICED = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+_QUIET: dict[str, Any] = {"hide_parameters": True}  # errors are logged: no note, name or hash goes there
 
 
 class Database:
@@ -153,8 +157,8 @@ def _open(url: str) -> Engine:
                 return _open_sqlite(parsed)
             case "postgresql+psycopg":
                 # No prepared statements: a pool of connections between us and the server would mix them up.
-                arguments = {"prepare_threshold": None, "connect_timeout": 10}
-                return create_engine(parsed, pool_pre_ping=True, pool_size=8, connect_args=arguments)
+                arguments = {"prepare_threshold": None, "connect_timeout": 10, **_NOTICED}
+                return create_engine(parsed, pool_pre_ping=True, pool_size=8, connect_args=arguments, **_QUIET)
     except ImportError as error:
         raise InvalidSetting(
             'DEMURE_DATABASE_URL: PostgreSQL needs its driver: pip install "demure[postgres]"'
@@ -170,10 +174,12 @@ def _open_sqlite(url: Any) -> Engine:
     if url.database and url.database != ":memory:":
         path = Path(url.database).expanduser()
         _make_private(path)
-        engine = create_engine(url.set(database=str(path)))
+        engine = create_engine(url.set(database=str(path)), **_QUIET)
     else:  # in memory, and so one connection that all take turns with
         arguments = {"check_same_thread": False}
-        engine = create_engine("sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=0, connect_args=arguments)
+        engine = create_engine(
+            "sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=0, connect_args=arguments, **_QUIET
+        )
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -217,7 +223,8 @@ def _translated() -> Iterator[None]:
             or getattr(cause, "sqlstate", "") == _DISK_FULL
         ):
             raise StorageFull("the database's disk is full; nothing that was there is lost") from error
-        if isinstance(error, DBAPIError) and not _is_ours(error):
+        # The last is the pool's: all connections are taken.
+        if (isinstance(error, DBAPIError) and not _is_ours(error)) or isinstance(error, PoolTimeout):
             raise StorageUnavailable("the database does not answer; try again later") from error
         raise
 

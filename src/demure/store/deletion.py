@@ -1,13 +1,13 @@
 """What a caller asks us to forget: an image, or all that a subject sent. A tombstone stays, and what was escalated.
 
-Events that tell of it were sent already; they go in their own time (retention.py).
+Events that tell of it go in their own time (retention.py), but name nobody any more who sent it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -20,7 +20,7 @@ from demure.store.audit import append
 from demure.store.database import Database, upsert
 from demure.store.events import count_up
 from demure.store.memory import HashKind
-from demure.store.schema import hashes, images, previews, reviews, skips, submissions, tombstones
+from demure.store.schema import events, hashes, images, previews, reviews, skips, submissions, tombstones
 
 
 class Fate(StrEnum):
@@ -54,6 +54,7 @@ def forget_image(connection: Connection, now_ms: int, sha256: bytes, actor: str,
     )
     if not found and not withdrawn:
         return False
+    _strip_events(connection, sha256, lambda _: False)
     upsert(tombstones, connection, {"sha256": sha256, "deleted_ms": now_ms, "deleted_by": actor}, ["sha256"])
     details = {"reviews": len(items), "withdrawn": withdrawn}
     append(connection, now_ms, actor, "image.deleted", f"image:{sha256.hex()}", **details)
@@ -82,6 +83,15 @@ def forget_subject(database: Database, subject: str, actor: str, *, keep_memory:
     return fates
 
 
+def _strip_events(connection: Connection, sha256: bytes, stays: Callable[[dict[str, Any]], bool]) -> None:
+    """Take senders out of the events about an image, also of those that still wait to be sent."""
+    about = events.c.data["sha256"].as_string() == sha256.hex()
+    for row in connection.execute(select(events.c.id, events.c.data).where(about)).all():
+        if senders := row.data.get("submissions"):
+            data = {**row.data, "submissions": [sender for sender in senders if stays(sender)]}
+            connection.execute(update(events).where(events.c.id == row.id).values(data=data))
+
+
 def delete_reviews(connection: Connection, ids: Sequence[str]) -> int:
     """Reviews and all that hangs on them: how many there were."""
     for table in (previews, skips):
@@ -94,11 +104,14 @@ def _forget_sent(database: Database, sha256: bytes, subject: str, actor: str, *,
     others = select(submissions.c.id).where(image, submissions.c.subject.not_in([subject, ""]))
 
     def work(connection: Connection) -> Fate:
+        _locked(connection, sha256)  # before it is looked who else sent it: they wait, or were here before
         if connection.execute(others).first() is None:
             forget_image(connection, database.now_ms(), sha256, actor, keep_memory=keep_memory)
             return Fate.DELETED
         connection.execute(delete(submissions).where(image, submissions.c.subject == subject))
-        _locked(connection, sha256)
+        # Who wrote the note of a report or an appeal is not known: it may have been this one.
+        connection.execute(update(reviews).where(reviews.c.sha256 == sha256).values(note=None))
+        _strip_events(connection, sha256, lambda sender: sender["subject"] != subject)
         return Fate.SHARED
 
     try:

@@ -185,7 +185,7 @@ def unknowns(connection: Connection, now_ms: int) -> Unknowns:
         .where(
             reviews.c.opened_ms >= first * DAY_MS,
             reviews.c.decision.not_in((Verdict.ADULT, Verdict.SAFE)),
-            reviews.c.state != State.OPEN,
+            reviews.c.state.in_((State.SETTLED, State.EXPIRED)),
         )
         .group_by(reviews.c.reason, day)
     ).all()

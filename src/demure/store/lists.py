@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from sqlalchemy import Connection
 
-from demure.errors import InvalidList
+from demure.errors import InvalidList, StorageUnavailable
 from demure.reviews import Verdict
 from demure.store import memory
 from demure.store.audit import append
@@ -29,8 +29,13 @@ def take_in(database: Database, lines: Iterable[str], by: str) -> int:
     rows = _parse(csv.reader(lines))
     now_ms = database.now_ms()
     first = list(islice(rows, _AT_ONCE))  # before the database is held
+    begun = False
 
     def work(connection: Connection) -> int:
+        nonlocal begun
+        if begun:  # the lines are read: a second try would have but the rest of them
+            raise StorageUnavailable("the import met another writer; nothing was remembered, try again")
+        begun = True
         count, batch = 0, first
         while batch:
             memory.remember_many(connection, now_ms, batch, by)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from demure.reviews import State, Verdict
 from demure.store.database import upsert
@@ -68,6 +68,13 @@ def remember_many(
     upsert(hashes, connection, [*rows.values()], ["kind", "hash"])
 
 
+def withdraw(connection: Connection, now_ms: int, known: Iterable[tuple[HashKind, bytes]], by: str) -> None:
+    """Forget what is remembered of the hashes. The rows stay for a while, for those who keep a copy."""
+    values = {"verdict": None, "decided_by": by, "decided_ms": now_ms, "change": count_up(connection, "memory")}
+    for kind, digest in known:
+        connection.execute(update(hashes).where(hashes.c.kind == kind, hashes.c.hash == digest).values(values))
+
+
 def known_of(connection: Connection, known: Iterable[tuple[HashKind, bytes]]) -> list[dict[str, Any]]:
     """What is remembered of the hashes, as JSON that `put_back` takes."""
     return [
@@ -76,14 +83,24 @@ def known_of(connection: Connection, known: Iterable[tuple[HashKind, bytes]]) ->
     ]
 
 
-def put_back(connection: Connection, review_id: str, before: Iterable[dict[str, Any]]) -> None:
-    """Remember again what `known_of` told, where that review had the last word since."""
+def put_back(connection: Connection, now_ms: int, review_id: str, before: Iterable[dict[str, Any]]) -> None:
+    """Remember again what `known_of` told, where that review had the last word since, and nobody asked to forget it."""
     change = count_up(connection, "memory")
     for values in before:
         row = {**values, "hash": bytes.fromhex(values["hash"]), "change": change}
+        if row["review_id"] is not None and not _upheld(connection, row["review_id"], row["verdict"]):
+            row["verdict"] = None
+        if row["verdict"] is None:  # withdrawn now: who keeps a copy learns of it before it is swept
+            row["decided_ms"] = now_ms
         current = connection.execute(_of(row["kind"], row["hash"])).one_or_none()
-        if current is not None and current.review_id == review_id:
+        if current is not None and current.review_id == review_id and current.verdict is not None:
             upsert(hashes, connection, row, ["kind", "hash"])
+
+
+def _upheld(connection: Connection, review_id: str, verdict: str | None) -> bool:
+    """Whether a review's verdict was not taken back since. What was swept by its age was not."""
+    now = connection.execute(select(reviews.c.verdict).where(reviews.c.id == review_id)).one_or_none()
+    return now is None or now.verdict == verdict
 
 
 def _said(row: Any) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
-from demure.errors import Conflict, SourceNotFound
+from demure.errors import Conflict, NotPermitted, SourceNotFound, StorageUnavailable
 from demure.previews import Preview
 from demure.reviews import Actor, Judgement, Kind, Move, Opening, Order, Review, State, Verdict, after
 from demure.store import memory
@@ -47,6 +48,10 @@ class Reviews:
         def work(connection: Connection) -> Review:
             note_submission(connection, now_ms, opening.sha256, opening.submission)
             found = self._insert(connection, opening, now_ms) or self._join(connection, opening)
+            if found is None:  # it was settled while we waited for it
+                found = self._insert(connection, opening, now_ms)
+            if found is None:
+                raise StorageUnavailable("this image's review is changing at this moment; try again")
             if State(found.state) is State.OPEN:
                 self._keep_previews(connection, found.id, pictures, now_ms)
             return _review(found)
@@ -103,7 +108,7 @@ class Reviews:
             if connection.execute(select(reviews.c.id).where(_in_queue(bytes.fromhex(review.sha256)))).first():
                 raise Conflict("the image stands in the queue again; judge it there")
             before = connection.execute(select(reviews.c.replaced).where(reviews.c.id == id)).scalar_one()
-            memory.put_back(connection, id, before or [])
+            memory.put_back(connection, now_ms, id, before or [])
             self._delete_previews(connection, id, now_ms + self._ms(self.times.preview_s))
             unsaid = dict.fromkeys(("verdict", "verdict_by", "verdict_ms", "verdict_note", "replaced"))
             return {**unsaid, **self._lease(actor, now_ms, None)}
@@ -120,9 +125,10 @@ class Reviews:
         return self._move(id, actor, Move.SKIP, version, change)
 
     def escalate(self, id: str, actor: Actor, version: int | None, note: str | None = None) -> Review:
-        """Hide and freeze an item: no label, no memory, and nothing of it is swept until an admin releases it."""
+        """Hide and freeze an item: no label, no memory, not even an older one; nothing of it is swept until it is released."""
 
-        def change(connection: Connection, _review: Review, _now_ms: int) -> dict[str, Any]:
+        def change(connection: Connection, review: Review, now_ms: int) -> dict[str, Any]:
+            memory.withdraw(connection, now_ms, _hashes(review), str(actor))
             self._delete_previews(connection, id, None)
             return {"verdict_note": note, **_NOBODY}
 
@@ -159,12 +165,14 @@ class Reviews:
         return self._database.read(lambda c: submissions_of(c, bytes.fromhex(review.sha256)))
 
     def preview(self, id: str, number: int, actor: Actor) -> Preview:
-        """A picture of an item. That it was seen is noted."""
+        """A picture of an item. That it was seen is noted. Raises NotPermitted for one that is escalated."""
         now_ms = self._database.now_ms()
         is_kept = previews.c.delete_ms.is_(None) | (previews.c.delete_ms > now_ms)
         wanted = select(previews).where(previews.c.review_id == id, previews.c.number == number, is_kept)
 
         def work(connection: Connection) -> Preview:
+            if _found(connection, _by_id(id)).state == State.ESCALATED:
+                raise NotPermitted("this review is escalated: nobody sees its picture until an admin releases it")
             row = _found(connection, wanted)
             append(connection, now_ms, str(actor), "review.viewed", f"review:{id}", number=number)
             return Preview(row.number, row.frame, row.width, row.height, row.type, bytes(row.data))
@@ -202,7 +210,10 @@ class Reviews:
                 append(connection, now_ms, str(actor), f"review.{move}", f"review:{id}", sha256=moved.sha256, **verdict)
             return moved
 
-        moved = self._database.write(work, durable=move not in (Move.CLAIM, Move.SKIP))
+        try:
+            moved = self._database.write(work, durable=move not in (Move.CLAIM, Move.SKIP))
+        except IntegrityError as error:  # one_review_an_image
+            raise Conflict("the image stands in the queue again; judge it there") from error
         if move in _TOLD:
             self.on_event()
         return moved
@@ -225,9 +236,12 @@ class Reviews:
         }
         return insert_new(reviews, connection, values)
 
-    def _join(self, connection: Connection, opening: Opening) -> Row[Any]:
-        """The item that the image has; an appeal brings it forward."""
-        found = _found(connection, select(reviews).where(_in_queue(opening.sha256)).with_for_update())
+    def _join(self, connection: Connection, opening: Opening) -> Row[Any] | None:
+        """The item that the image has; an appeal brings it forward. None where it has none any more."""
+        here = select(reviews).where(_in_queue(opening.sha256)).with_for_update()
+        found = connection.execute(here).one_or_none()
+        if found is None or found.state == State.ESCALATED:  # that is frozen
+            return found
         news: dict[str, Any] = {"priority": max(found.priority, opening.priority)}
         if opening.kind is not Kind.UNKNOWN and _rank(opening.kind) <= found.rank:
             news |= {"kind": opening.kind, "rank": _rank(opening.kind), "note": opening.note or found.note}

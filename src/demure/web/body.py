@@ -10,6 +10,9 @@ from demure.budget import Budget
 from demure.decode import MIB
 from demure.errors import TimedOut, TooLarge
 
+_WITH_IMAGES = {"/v1/moderate", "/v1/reviews"}
+_SMALL_BYTES = 64 * 1024  # three passwords of 1,024 characters, each percent-encoded, and some more
+
 
 class BodyLimits:
     """Counts bytes as they come in. A length that is told and too large is refused before a byte is read, and who sends nothing
@@ -29,9 +32,11 @@ class BodyLimits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        # What holds no image is small, and is parsed without more ado: by the framework, before a session is asked for.
+        most = self._max_body_bytes if scope["path"] in _WITH_IMAGES else min(_SMALL_BYTES, self._max_body_bytes)
         told = dict(scope["headers"]).get(b"content-length", b"0")
-        if told.isdigit() and int(told) > self._max_body_bytes:
-            raise self._too_large()
+        if told.isdigit() and int(told) > most:
+            raise _too_large(most)
         read, complete = 0, False
 
         async def receive_counted() -> Message:
@@ -46,8 +51,8 @@ class BodyLimits:
             complete = message["type"] != "http.request" or not message.get("more_body", False)
             size = len(message.get("body", b""))
             read += size
-            if read > self._max_body_bytes:
-                raise self._too_large()
+            if read > most:
+                raise _too_large(most)
             share.take(size)
             return message
 
@@ -55,8 +60,10 @@ class BodyLimits:
             scope["state"]["share"] = share
             await self._app(scope, receive_counted, send)
 
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"the request's body is larger than {self._max_body_bytes / MIB:.0f} MiB (max_body_bytes)")
-
     def _too_slow(self) -> TimedOut:
         return TimedOut(f"no byte of the body came for {self._idle_s:g} s (client_timeout_s); send it without pauses")
+
+
+def _too_large(most: int) -> TooLarge:
+    limit = f"{most / MIB:.0f} MiB (max_body_bytes)" if most >= MIB else f"{most:,} bytes"
+    return TooLarge(f"the request's body is larger than {limit}")

@@ -70,12 +70,15 @@ class Chores:
             await asyncio.sleep(_SWEEP_S)
 
     async def _count(self) -> None:
-        """For /metrics; of several processes, each tells the same numbers."""
+        """For /metrics; of several processes, each tells the same numbers. And a look at what was forgotten meanwhile."""
         while True:
             try:
+                await asyncio.to_thread(self._desk.memory.refresh)
                 self._metrics.observe_desk(*await asyncio.to_thread(self._desk.database.read, self._look))
             except DemureError as error:
                 self._log.warning("not counted", code=error.code)
+            except Exception:  # noqa: BLE001  the next count may do better
+                self._log.exception("not counted")
             await asyncio.sleep(_COUNT_S)
 
     def _look(self, connection: Connection) -> tuple[Waiting, Outbox]:

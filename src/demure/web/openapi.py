@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from demure.keys import Scope
 from demure.web.auth import OPEN, needed_scope
@@ -60,6 +61,11 @@ def problems(group: str, *more: str) -> dict[int | str, dict[str, Any]]:
         }
         for status, codes in sorted(by_status.items())
     }
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """For a route that reads its body itself."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
 
 
 def _query(name: str, text: str) -> dict[str, Any]:

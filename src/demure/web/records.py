@@ -11,7 +11,7 @@ from demure.store import events
 from demure.store.deletion import Fate, forget_image, forget_subject
 from demure.web.openapi import problems
 from demure.web.reviews import actor_of, desk_of
-from demure.web.schemas import EventFacts, EventPage, Forgotten
+from demure.web.schemas import EventFacts, EventPage, Forgotten, storable
 
 router = APIRouter(tags=["records"])
 
@@ -57,6 +57,6 @@ async def forget_all_of(
 ) -> Forgotten:
     """Forget every image that this subject sent. One that others sent as well stays, and is no longer this subject's."""
     desk, actor = desk_of(request), str(actor_of(request))
-    fates = await desk.run(lambda: forget_subject(desk.database, subject, actor, keep_memory=keep_memory))
+    fates = await desk.run(lambda: forget_subject(desk.database, storable(subject), actor, keep_memory=keep_memory))
     by_fate = {fate: [one.sha256.hex() for one in fates if one.fate is fate] for fate in Fate}
     return Forgotten(forgotten=by_fate[Fate.DELETED], shared=by_fate[Fate.SHARED], frozen=by_fate[Fate.FROZEN])

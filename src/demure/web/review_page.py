@@ -19,6 +19,7 @@ from demure.reviews import Order, Review, State, Verdict
 from demure.store.custody import held_by
 from demure.store.figures import escalated
 from demure.web.facts import Facts, facts_of, thought_of
+from demure.web.schemas import storable
 from demure.web.sessions import signed_in
 from demure.web.templates import render
 
@@ -43,7 +44,7 @@ async def _desk(request: Request) -> Desk:
 
 AtDesk = Annotated[Desk, Depends(_desk)]
 SignedIn = Annotated[Session, Depends(signed_in)]
-ReviewId = Annotated[str, Path(max_length=64)]
+ReviewId = Annotated[str, Path(pattern="^[0-9a-f]{1,64}$")]
 
 
 class _Wire(BaseModel):
@@ -109,11 +110,9 @@ def keep_preferences(preferences: Preferences, session: SignedIn, desk: AtDesk) 
 
 
 @router.get("/{id}/picture/{number}")
-def picture(id: ReviewId, number: int, session: SignedIn, desk: AtDesk) -> Response:
+def picture(id: ReviewId, number: Annotated[int, Path(ge=0, le=64)], session: SignedIn, desk: AtDesk) -> Response:
     """For who holds the item, or an admin; for nobody while it is escalated. The store notes that it was seen."""
     review = desk.reviews.get(id)
-    if review.state is State.ESCALATED:
-        raise Conflict("this review is escalated: nobody sees its picture until an admin releases it")
     if review.holder(desk.database.now_ms()) != str(session.actor) and not session.is_admin:
         raise NotPermitted("only who holds this review sees its picture")
     preview = desk.reviews.preview(id, number, session.actor)
@@ -147,7 +146,7 @@ def skip(id: ReviewId, seen: Seen, session: SignedIn, desk: AtDesk) -> Response:
 @router.post("/{id}/escalate")
 def escalate(request: Request, id: ReviewId, said: Escalating, session: SignedIn, desk: AtDesk) -> Response:
     """There is no verdict, and so nothing is told of what the machine thought."""
-    desk.reviews.escalate(id, session.actor, said.version, said.note.strip() or None)
+    desk.reviews.escalate(id, session.actor, said.version, storable(said.note.strip()) or None)
     return render(request, "_escalated.html", procedure=procedure(desk))
 
 

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from demure.desk import Desk
+from demure.errors import NotPermitted
 from demure.keys import Scope
+from demure.pipeline import within
 from demure.reviews import Actor, Kind, Order, Review, State, Verdict
 from demure.web.admission import admitted, engine_of
 from demure.web.engine import Job
-from demure.web.openapi import problems
+from demure.web.openapi import json_body, problems
 from demure.web.schemas import (
     ClaimNextRequest,
     ClaimRequest,
@@ -27,11 +29,12 @@ from demure.web.schemas import (
     VerdictRequest,
     Who,
 )
-from demure.web.submission import image_of
+from demure.web.submission import image_of, read_json
 
 router = APIRouter(tags=["review"])
 
-ReviewId = Annotated[str, Path(max_length=64)]
+ReviewId = Annotated[str, Path(pattern="^[0-9a-f]{1,64}$")]
+_HIDDEN = NotPermitted("what was escalated is seen by admins alone")
 _MOVE = problems("any", "invalid_request", "not_found", "conflict", "storage_unavailable", "storage_full")
 
 
@@ -39,24 +42,31 @@ _MOVE = problems("any", "invalid_request", "not_found", "conflict", "storage_una
 async def list_reviews(
     request: Request,
     state: State = State.OPEN,
-    after: Annotated[str | None, Query(max_length=64, description="the `next` of the page before")] = None,
+    after: Annotated[str | None, Query(pattern="^[0-9a-f]{1,64}$", description="the `next` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ReviewPage:
-    """The items in one state, the oldest first."""
+    """The items in one state, the oldest first. Those that were escalated are for keys with the scope `admin`."""
     desk = desk_of(request)
+    if state is State.ESCALATED and not actor_of(request).is_admin:
+        raise _HIDDEN
     found = await desk.run(lambda: desk.reviews.page([state], after, limit))
     return ReviewPage(reviews=[facts_of(r) for r in found], next=found[-1].id if len(found) == limit else None)
 
 
 @router.post(
-    "/v1/reviews", response_model=Item, status_code=201, responses=problems("moderate", "conflict", "storage_full")
+    "/v1/reviews",
+    response_model=Item,
+    status_code=201,
+    responses=problems("moderate", "conflict", "storage_full"),
+    openapi_extra=json_body(Dispute),
 )
-async def dispute(request: Request, body: Dispute) -> dict[str, Any]:
+async def dispute(request: Request) -> dict[str, Any]:
     """Put an image before a person though it was decided: a `report` of somebody who saw it, an `appeal` of who sent it.
 
     Answers as an item of `/v1/moderate`, with its place in the queue.
     """
     with admitted(request) as engine:
+        body = await within(request.state.deadline, read_json(request, Dispute))
         image = image_of(body)
         wish = image.wish(review=True, kind=Kind(body.kind), note=body.note)
         job = Job(image.source, engine.screener(body.policy, body.context), body.id, wish)
@@ -78,7 +88,10 @@ async def claim_next(request: Request, body: ClaimNextRequest) -> NextReview:
 async def get_review(request: Request, id: ReviewId) -> ReviewDetails:
     """One item, with those who sent it."""
     desk = desk_of(request)
-    return await _details(desk, await desk.run(lambda: desk.reviews.get(id)))
+    review = await desk.run(lambda: desk.reviews.get(id))
+    if review.state is State.ESCALATED and not actor_of(request).is_admin:
+        raise _HIDDEN
+    return await _details(desk, review)
 
 
 @router.get(

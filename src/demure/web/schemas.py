@@ -9,13 +9,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Score = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(max_length=256)]  # the site's own name for something
-Note = Annotated[str, Field(max_length=2000)]
+
+
+def storable(text: str) -> str:
+    """Text that every database takes: without NULs and halves of surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+Note = Annotated[str, Field(max_length=2000), AfterValidator(storable)]
 MAX_METADATA_BYTES = 4096
 
 
 def _check_size(metadata: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(metadata).encode()) > MAX_METADATA_BYTES:
+    # Infinities and NaN are no JSON, and halves of surrogate pairs no text: ValueError, both.
+    text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
+    if len(text.encode()) > MAX_METADATA_BYTES:
         raise ValueError(f"more than {MAX_METADATA_BYTES:,} bytes of JSON")
+    if "\\u0000" in text:  # PostgreSQL takes no NUL
+        raise ValueError("a NUL character")
     return metadata
 
 

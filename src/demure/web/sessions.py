@@ -35,6 +35,7 @@ _MAX_FORM_BYTES = 64 * 1024  # three passwords of 1,024 characters, each percent
 _HASHING, _MAX_WAITING = 2, 32  # 19 MiB each
 # A name has a limit of its own in the store. Behind a proxy everybody has one address: it is a generous one.
 _ATTEMPTS = RateLimitItemPerMinute(30)
+_TIMES = 10  # so many more from one address, for whatever names and links
 
 
 class SignInRequired(KeyRequired):
@@ -47,12 +48,16 @@ class Accounts:
     def __init__(self, users: Users, attempts: RateLimitItem = _ATTEMPTS) -> None:
         self.users = users
         self._rate = Rate(attempts)
+        self._all = Rate(RateLimitItemPerMinute(_TIMES * attempts.amount))
         self._hashing = ThreadPoolExecutor(_HASHING, thread_name_prefix="passwords")
         self._waiting = 0
 
-    def count_attempt(self, request: Request) -> None:
-        """Of one who tells a password or a link. Raises RateLimited."""
-        if not self._rate.takes(_neighbourhood(request.client.host if request.client else "")):
+    def count_attempt(self, request: Request, of: str) -> None:
+        """Of one who tells a password or a link: by address, and by what it is for. Behind a proxy all have one address, and
+        nobody is to be shut out by those who try something else. Raises RateLimited.
+        """
+        address = _neighbourhood(request.client.host if request.client else "")
+        if not (self._rate.takes(f"{address} {of}") and self._all.takes(address)):
             raise RateLimited("too many attempts from this address; wait a minute")
 
     async def hashing(self, call: Callable[[], T]) -> T:

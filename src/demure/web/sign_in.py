@@ -52,9 +52,9 @@ async def show_sign_in(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     check_origin(request, demanded=True)
     accounts = accounts_of(request)
-    accounts.count_attempt(request)
     form = await read_form(request)
     name = form.get("name", "").strip()
+    accounts.count_attempt(request, f"name {name[:64]}")
     try:
         token, session = await accounts.hashing(partial(accounts.users.sign_in, name, form.get("password", "")))
     except NotPermitted as error:
@@ -84,8 +84,8 @@ async def show_set_up(request: Request) -> Response:
 async def set_up(request: Request) -> Response:
     check_origin(request, demanded=True)
     accounts = accounts_of(request)
-    accounts.count_attempt(request)
     form = await read_form(request)
+    accounts.count_attempt(request, f"link {form.get('token', '')[:64]}")
     token, password = form.get("token", ""), form.get("password", "")
     try:
         if password != form.get("again"):
@@ -105,7 +105,7 @@ async def show_account(request: Request, _: Annotated[Session, Depends(signed_in
 @router.post(_ACCOUNT)
 async def change_password(request: Request, session: Annotated[Session, Depends(signed_in)]) -> Response:
     accounts = accounts_of(request)
-    accounts.count_attempt(request)
+    accounts.count_attempt(request, f"account {session.user}")
     form = await read_form(request)
     old, new = form.get("old", ""), form.get("password", "")
     try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from base64 import b64decode
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -21,7 +21,9 @@ from demure.reviews import Kind
 from demure.reviews import Submission as Sent
 from demure.web.engine import Engine, Job
 from demure.web.problems import RequestError, UnsupportedMediaType
-from demure.web.schemas import ModerateItem, ModerateRequest
+from demure.web.schemas import ModerateItem, ModerateRequest, storable
+
+M = TypeVar("M", bound=BaseModel)
 
 _FORM_FIELDS = {"policy", "context", "review", "subject"}
 _MAX_ID_CHARS = 256
@@ -83,6 +85,12 @@ async def read_submission(request: Request, engine: Engine) -> Submission:
 
 
 async def _read_json(request: Request) -> Submission:
+    parsed = await read_json(request, ModerateRequest)
+    return await _decoded(parsed)
+
+
+async def read_json(request: Request, model: type[M]) -> M:
+    """A body that may hold images. Raises RequestError, TooLarge and Overloaded."""
     body = bytearray()
     async for piece in request.stream():
         body += piece
@@ -91,15 +99,22 @@ async def _read_json(request: Request) -> Submission:
         raise TooLarge(f"the JSON has more than {_MAX_JSON_PARTS:,} parts; send fewer items")
     request.state.share.take(2 * len(body))  # the text of the base64, and its bytes
     small = len(body) <= _SMALL_BYTES
-    return _parse_json(body) if small else await asyncio.to_thread(_parse_json, body)
+    return _parse(body, model) if small else await asyncio.to_thread(_parse, body, model)
 
 
-def _parse_json(body: bytearray) -> Submission:
+def _parse(body: bytearray, model: type[M]) -> M:
     try:
-        parsed = ModerateRequest.model_validate_json(body)
+        return model.model_validate_json(body)
     except ValidationError as error:
         raise RequestError(describe(error)) from error
-    return Submission([image_of(item) for item in parsed.items], parsed.policy, review=parsed.review)
+
+
+async def _decoded(parsed: ModerateRequest) -> Submission:
+    def decode() -> Submission:
+        return Submission([image_of(item) for item in parsed.items], parsed.policy, review=parsed.review)
+
+    small = sum(len(item.base64 or "") for item in parsed.items) <= _SMALL_BYTES
+    return decode() if small else await asyncio.to_thread(decode)
 
 
 async def _read_form(request: Request) -> Submission:
@@ -132,7 +147,7 @@ async def _from_form(form: FormData) -> Submission:
     if unknown or not files:
         found = f"the field {min(unknown)[:64]!r} is not known" if unknown else "there is no file"
         raise RequestError(f"{found}; expected one or more files, and policy, context, review and subject if wanted")
-    subject = _id(_text(form, "subject"))
+    subject = _subject(_text(form, "subject"))
     images = [Image(await file.read(), _id(file.filename), subject=subject) for file in files]
     return Submission(images, _text(form, "policy"), _text(form, "context"), _flag(_text(form, "review")))
 
@@ -148,17 +163,12 @@ async def _read_image(request: Request, max_bytes: int) -> Submission:
         if len(image) > max_bytes:
             raise too_large
     query = request.query_params
-    images = [Image(bytes(image), _id(query.get("id")), subject=_id(query.get("subject")))]
+    images = [Image(bytes(image), _id(query.get("id")), subject=_subject(query.get("subject")))]
     return Submission(images, query.get("policy"), query.get("context"), _flag(query.get("review")))
 
 
 def image_of(item: ModerateItem) -> Image:
     return Image(_source(item), item.id, item.context, item.subject, item.metadata, item.priority)
-
-
-def storable(text: str) -> str:
-    """Text that every database takes: without NULs and halves of surrogate pairs."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _source(item: ModerateItem) -> Url | bytes | RequestError:
@@ -188,6 +198,13 @@ def _text(form: FormData, name: str) -> str | None:
 
 def _id(text: str | None) -> str | None:
     return text[:_MAX_ID_CHARS] if text else None
+
+
+def _subject(text: str | None) -> str | None:
+    """Not cut: two people must not become one."""
+    if text and len(text) > _MAX_ID_CHARS:
+        raise RequestError(f"subject: more than {_MAX_ID_CHARS} characters")
+    return text or None
 
 
 def _flag(value: str | None) -> bool:
