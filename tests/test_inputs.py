@@ -84,7 +84,7 @@ def test_rows_are_counted_over_all_frames():
 def test_an_array_has_luma_and_one_row():
     recipe = Recipe({"luma": (Luma(512),), "worst": (Fit(8),), "none": (Fit(8),)}, only={"worst": 0, "none": 1})
     (row,) = prepare_array(gradient(40, 30), recipe).rows
-    assert {name: p.as_array().shape for name, p in row.pixels.items()} == {"luma": (30, 40), "worst": (6, 8, 3)}
+    assert {name: p.as_array().shape for name, p in row.pixels.items()} == {"luma": (512, 512), "worst": (6, 8, 3)}
 
 
 def test_recipes_that_differ_in_their_one_row_are_not_the_same():

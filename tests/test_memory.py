@@ -73,7 +73,7 @@ def test_a_verdict_that_changes_changes_what_its_copies_are(database):
     before = database.read(lambda c: entries.known_of(c, [(HashKind.PDQ, digest(1))]))
     nothing = [{**before[0], "verdict": None}]
     database.write(lambda c: entries.remember(c, 0, [(HashKind.PDQ, digest(1))], Verdict.SAFE, "x", "review"))
-    database.write(lambda c: entries.put_back(c, "review", nothing))
+    database.write(lambda c: entries.put_back(c, 0, "review", nothing))
     assert decided(memory, seen(1)) is None
     assert len(memory) == 1
 

@@ -207,6 +207,8 @@ def _classify(classifier: Classifier, pixels: Pixels, deadline: Deadline) -> Sco
 def _fingerprints(inputs: Inputs) -> tuple[Fingerprint, ...]:
     from demure.pdq import fingerprint
 
+    if min(inputs.media.width, inputs.media.height) < MIN_SIDE:  # a smear looks like any other
+        return ()
     return tuple(fingerprint(row.pixels[_LUMA].as_array()) for row in inputs.rows)
 
 
