@@ -116,18 +116,12 @@ def restore(
 
 def sweep() -> None:
     """Delete now what was kept long enough. A running service does so by itself."""
-    from demure.store.retention import Keep
+    from demure.store.retention import keep_of
     from demure.store.retention import sweep as run
 
     settings = _settings()
-    keep = Keep(
-        previews_days=settings.keep_previews_days,
-        decisions_days=settings.keep_decisions_days,
-        reviews_days=settings.keep_reviews_days,
-        audit_days=settings.keep_audit_days,
-    )
     with _store(settings) as database:
-        swept = run(database, keep, settings.webhook_urls)
+        swept = run(database, keep_of(settings), settings.webhook_urls)
     for table, rows in swept.deleted.items():
         print(f"{table}\t{rows}")
     if swept.expired:

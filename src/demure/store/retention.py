@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, tuple_, update
 
@@ -38,6 +38,9 @@ _SESSION_DAYS = 30  # since it was last used
 _BATCH = 100  # rows a transaction
 _PAUSE_S = 0.02  # between two, for those who wait to write
 
+if TYPE_CHECKING:
+    from demure.settings import Settings
+
 Key = tuple[Any, ...]
 Remove = Callable[[Connection, Sequence[Key]], Counter[str]]
 
@@ -50,6 +53,12 @@ class Keep:
     decisions_days: int = 90  # with who sent the image, and the events
     reviews_days: int = 365
     audit_days: int = 365
+
+
+def keep_of(settings: Settings) -> Keep:
+    return Keep(
+        settings.keep_previews_days, settings.keep_decisions_days, settings.keep_reviews_days, settings.keep_audit_days
+    )
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from demure.courier import Courier
 from demure.desk import Desk
 from demure.errors import DemureError
 from demure.post import Poster
-from demure.settings import Settings
 from demure.store.events import Outbox, outbox
 from demure.store.figures import Waiting, waiting
-from demure.store.retention import Keep, sweep
+from demure.store.retention import keep_of, sweep
 from demure.telemetry import Metrics
 
 _FIRST_SWEEP_S, _SWEEP_S = 60.0, 300.0
@@ -83,9 +82,3 @@ class Chores:
 
     def _look(self, connection: Connection) -> tuple[Waiting, Outbox]:
         return waiting(connection, self._desk.database.now_ms()), outbox(connection)
-
-
-def keep_of(settings: Settings) -> Keep:
-    return Keep(
-        settings.keep_previews_days, settings.keep_decisions_days, settings.keep_reviews_days, settings.keep_audit_days
-    )
