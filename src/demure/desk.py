@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from demure.errors import ImageError, StorageFull, StorageUnavailable
 from demure.machine import is_ephemeral
-from demure.memory import Memory, NearCopy, Recalled
+from demure.memory import Memory, Recalled
 from demure.pdq import MIN_QUALITY
 from demure.policy import Outcome
 from demure.reviews import Judgement, Kind, Opening, Review, Submission
@@ -136,10 +136,6 @@ class Desk:
         if self.database.path is not None and (is_ephemeral(self.database.path) or platform_forgets()):
             return ["reviews and verdicts are kept on a disk that is likely to be gone after the next deployment"]
         return []
-
-    @property
-    def near_copies(self) -> Callable[[Review], Sequence[NearCopy]]:
-        return self.memory.near_copies
 
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
