@@ -34,6 +34,8 @@ DemureError
     ├── DamagedWeights         damaged_weights
     ├── InvalidPolicy          invalid_policy
     ├── InvalidList            invalid_list
+    ├── InvalidLabels          invalid_labels
+    ├── TooFewLabels           too_few_labels
     └── InvalidSetting         invalid_setting
 """
 
@@ -206,6 +208,18 @@ class InvalidPolicy(SetupError):
 
 class InvalidList(SetupError):
     code = "invalid_list"
+
+
+class InvalidLabels(SetupError):
+    """A labelled set that cannot be read, or is not what a question needs."""
+
+    code = "invalid_labels"
+
+
+class TooFewLabels(SetupError):
+    """So few that nothing can be promised. The message says how many more of which kind it takes."""
+
+    code = "too_few_labels"
 
 
 class InvalidSetting(SetupError):
