@@ -56,17 +56,17 @@ def at_most(count: int, of: int, share: float) -> float:
         return 1.0
     if count < 0 or share >= 1.0:
         return 0.0
-    return _incomplete_beta(of - count, count + 1, 1.0 - share)
+    return _incomplete_beta(of - count, count + 1, 1.0 - share, share)
 
 
 def most_errors(of: int, share: float, error: float) -> int:
     """The largest count that still proves, up to a probability of `error`, a true share of at most `share`; -1 if none does.
 
-    That is the largest with P(Binomial(of, share) <= count) <= error.
+    That is the largest with P(Binomial(of, share) <= count) <= error; `share` and `error` in (0, 1).
     """
-    if (1.0 - share) ** of > error:
+    if math.exp(of * math.log1p(-share)) > error:
         return -1
-    low, high = 0, max(1, math.ceil(of * share))
+    low, high = 0, of - 1
     while low < high:
         middle = (low + high + 1) // 2
         if at_most(middle, of, share) <= error:
@@ -77,10 +77,13 @@ def most_errors(of: int, share: float, error: float) -> int:
 
 
 def fewest_images(share: float, error: float) -> int:
-    """How many it takes, none of them wrong, to prove a true share of at most `share`: 598 for 0.005 and 0.05."""
+    """How many it takes, none of them wrong, to prove a true share of at most `share`: 598 for 0.005 and 0.05.
+
+    `share` and `error` in (0, 1).
+    """
     fewest = math.ceil(math.log(error) / math.log1p(-share))
     # The logarithms are rounded: what most_errors says counts.
-    while fewest > 1 and most_errors(fewest - 1, share, error) == 0:
+    while fewest > 1 and most_errors(fewest - 1, share, error) >= 0:
         fewest -= 1
     while most_errors(fewest, share, error) < 0:
         fewest += 1
@@ -101,12 +104,12 @@ def _crossing(falling: Callable[[float], float]) -> float:
     return high
 
 
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """I_x(a, b) for a, b > 0 and 0 < x < 1."""
+def _incomplete_beta(a: float, b: float, x: float, y: float) -> float:
+    """I_x(a, b) for a, b > 0 and 0 < x < 1; y is 1 - x, which a caller may know to more digits than x tells."""
     # The fraction runs quickly on one side of the mean only.
     if x > (a + 1) / (a + b + 2):
-        return 1.0 - _incomplete_beta(b, a, 1.0 - x)
-    front = a * math.log(x) + b * math.log1p(-x) - math.log(a) - _log_beta(a, b)
+        return 1.0 - _incomplete_beta(b, a, y, x)
+    front = a * math.log(x) + b * math.log(y) - math.log(a) - _log_beta(a, b)
     return math.exp(front) / _fraction(a, b, x)
 
 

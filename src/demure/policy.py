@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from demure.errors import DemureError, InvalidPolicy, UnknownPolicy
+from demure.promise import Promise
 from demure.scores import RISK, Category, weighted_sum
 
 _LARGEST = 1e6  # of a weight or a limit
@@ -64,6 +65,7 @@ class Policy:
     adult: tuple[Bound, ...]
     safe: tuple[Bound, ...]
     witnesses: frozenset[str]  # the models, besides the five-class one, whose score it names
+    promise: Promise | None = None  # what the bounds were chosen to keep
 
     @property
     def version(self) -> str:

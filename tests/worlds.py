@@ -1,0 +1,172 @@
+"""Worlds of which the truth is known: classes of images as mixtures of kinds, whose scores are independent and normal.
+
+Within a kind the truth about a rule is a product of normal distributions, and so exact: no second sample stands in for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demure.calibrate import Target, calibrate
+from demure.labelled import LabelledSet
+from demure.policy import Bound, Policy
+
+MODEL = "model"
+NAMES = ("porn", "hentai", "sexy", "open_nsfw")
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Images alike: their share of the class, and where their scores lie, on a scale on which they spread by 1."""
+
+    share: float
+    means: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class World:
+    """`grain` rounds scores on their scale, so that many are equal; 0 does not."""
+
+    name: str
+    adult: tuple[Kind, ...]
+    safe: tuple[Kind, ...]
+    grain: float = 0.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*NAMES[: len(self.adult[0].means) - 1], NAMES[-1])
+
+    @property
+    def shape(self) -> Policy:
+        """A policy with one bound a score in each section; its limits say nothing."""
+        adult, safe = (tuple(Bound(n, relation, 0.5) for n in self.names) for relation in ("at_least", "at_most"))
+        return Policy("shape", "", {"risk": {"porn": 1.0}}, adult, safe, frozenset({NAMES[-1]}))
+
+    def sample(self, adult: int, safe: int, random: np.random.Generator) -> LabelledSet:
+        rows = np.concatenate([self._rows(self.adult, adult, random), self._rows(self.safe, safe, random)])
+        columns = dict(zip(self.names, (1 / (1 + np.exp(-rows))).T, strict=True))
+        n = adult + safe
+        return LabelledSet(
+            is_adult=np.arange(n) < adult,
+            first_row=np.arange(n),
+            scores={NAMES[-1]: {NAMES[-1]: columns.pop(NAMES[-1])}, MODEL: columns},
+            is_small=np.zeros(n, np.bool_),
+            ids=range(n),
+            sha256s=[None] * n,
+        )
+
+    def meets(self, bounds: Sequence[Bound], kinds: Sequence[Kind]) -> float:
+        """The true share of a class that meets all the bounds; without bounds nothing does."""
+        if not bounds:
+            return 0.0
+        lows, highs = [-math.inf] * len(self.names), [math.inf] * len(self.names)
+        for bound in bounds:
+            place, edge = self.names.index(bound.name), self._edge(bound)
+            if bound.relation == "at_least":
+                lows[place] = max(lows[place], edge)
+            else:
+                highs[place] = min(highs[place], edge)
+        return sum(kind.share * math.prod(map(_between, kind.means, lows, highs)) for kind in kinds)
+
+    def left(self, adult: Sequence[Bound], safe: Sequence[Bound], base_rate: float) -> float:
+        """The true share left to people. What meets both sections is."""
+
+        def of(kinds: Sequence[Kind]) -> float:
+            both = self.meets([*adult, *safe], kinds) if adult and safe else 0.0
+            return 1 - self.meets(adult, kinds) - self.meets(safe, kinds) + 2 * both
+
+        return base_rate * of(self.adult) + (1 - base_rate) * of(self.safe)
+
+    def oracle(self, target: Target, base_rate: float) -> float:
+        """No rule of two bounds that truly keeps the promise leaves less to people."""
+        safe = self._best("at_most", self.adult, self.safe, target.max_missed)
+        adult = self._best("at_least", self.safe, self.adult, target.max_false_alarm)
+        decided = [self.meets(adult, kinds) + self.meets(safe, kinds) for kinds in (self.adult, self.safe)]
+        return max(0.0, 1 - base_rate * decided[0] - (1 - base_rate) * decided[1])
+
+    def _best(self, relation: str, wronged: Sequence[Kind], wanted: Sequence[Kind], share: float) -> list[Bound]:
+        """Of two bounds, each limit of the first with the loosest of the second that it allows."""
+        found = []
+        for first in np.arange(-3, 8, 0.05):
+            ends = (-12.0, 12.0) if relation == "at_most" else (12.0, -12.0)  # the strict, the loose
+            for _ in range(40):
+                middle = sum(ends) / 2
+                fits = self.meets(self._bounds(relation, first, middle), wronged) <= share
+                ends = (middle, ends[1]) if fits else (ends[0], middle)
+            found.append(self._bounds(relation, first, ends[0]))
+        return max((rule for rule in found if self.meets(rule, wronged) <= share), key=lambda r: self.meets(r, wanted))
+
+    def _bounds(self, relation: str, *limits: float) -> list[Bound]:
+        return [Bound(n, relation, 1 / (1 + math.exp(-x))) for n, x in zip(self.names, limits, strict=True)]
+
+    def _rows(self, kinds: Sequence[Kind], n: int, random: np.random.Generator) -> NDArray[np.float64]:
+        which = random.choice(len(kinds), n, p=[k.share for k in kinds])
+        rows = np.array([k.means for k in kinds])[which] + random.standard_normal((n, len(self.names)))
+        return np.round(rows / self.grain) * self.grain if self.grain else rows
+
+    def _edge(self, bound: Bound) -> float:
+        """On the scale: where a score, before it was rounded, begins to meet the bound or ends to."""
+        limit = math.log(bound.limit) - math.log1p(-bound.limit)
+        if not self.grain:
+            return limit
+        steps = limit / self.grain
+        return self.grain * (
+            math.floor(steps + 1e-6) + 0.5 if bound.relation == "at_most" else math.ceil(steps - 1e-6) - 0.5
+        )
+
+
+def _between(mean: float, low: float, high: float) -> float:
+    return max(0.0, _NORMAL.cdf(high - mean) - _NORMAL.cdf(low - mean))
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Many sites of one world, each with so many labels of its own."""
+
+    world: World
+    adult: int
+    safe: int
+    target: Target
+
+    @property
+    def base_rate(self) -> float:
+        return self.adult / (self.adult + self.safe)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    sites: int
+    broken: int  # where one of the two promises does not hold
+    left: float  # to people, on average
+
+
+def run(sites: Sites, repetitions: int, seed: int) -> Outcomes:
+    """Calibrate at so many sites, and hold each policy against the truth."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        halves = [*pool.map(_run, [sites] * 2, [repetitions // 2] * 2, [(seed, 0), (seed, 1)])]
+    broken, left = sum(half.broken for half in halves), sum(half.left for half in halves) / 2
+    return Outcomes(sum(half.sites for half in halves), broken, left)
+
+
+def _run(sites: Sites, repetitions: int, seed: tuple[int, int]) -> Outcomes:
+    random, world = np.random.default_rng(seed), sites.world
+    broken, left = 0, 0.0
+    for _ in range(repetitions):
+        policy = calibrate(world.sample(sites.adult, sites.safe, random), MODEL, world.shape, sites.target).policy
+        broken += breaks(world, policy.adult, policy.safe, sites.target)
+        left += world.left(policy.adult, policy.safe, sites.base_rate)
+    return Outcomes(repetitions, broken, left / repetitions)
+
+
+def breaks(world: World, adult: Sequence[Bound], safe: Sequence[Bound], target: Target) -> bool:
+    missed, false_alarm = world.meets(safe, world.adult), world.meets(adult, world.safe)
+    return missed > (target.max_missed or 1) or false_alarm > (target.max_false_alarm or 1)
