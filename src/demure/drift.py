@@ -1,10 +1,19 @@
-"""Do other images come now than those that bounds were chosen from? Distributions of the score, in bins. Pure."""
+"""Do other images come now than those that bounds were chosen from? Distributions of the score, in bins. Pure.
+
+How many of them are adult may change, and the promise does not mind. So the live distribution is held against the best mixture of
+the two that were there, and what is left is compared with what chance explains: each empirical distribution is off by no
+more than sqrt(log(2 / error) / 2n), whatever it looks like (Massart, "The tight constant in the Dvoretzky-Kiefer-Wolfowitz
+inequality", Annals of Probability 18, 1990).
+"""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 # A bin holds the scores above the edge before it, up to its own: most scores lie near 0 or near 1.
 EDGES = (
@@ -31,6 +40,11 @@ EDGES = (
 )
 BINS = len(EDGES)
 
+_FEWEST = 100  # images of each kind; with fewer, chance explains nearly everything
+_TOLERATED = 0.05  # beyond chance: no two months are alike
+_ERROR = 0.001  # that chance alone makes more than that
+_MIXES = 1001  # that are tried
+
 
 def bin_of(score: float) -> int:
     """For a score in [0, 1]: from 0 to BINS - 1."""
@@ -52,5 +66,15 @@ class Drift:
 
 
 def drift(live: Sequence[int], adult: Sequence[int], safe: Sequence[int]) -> Drift | None:
-    """Images by bin: those that came, and those that bounds were chosen from. None where there are too few to say."""
-    raise NotImplementedError
+    """Of images by bin: those that came, and those that bounds were chosen from. None where there are too few to say."""
+    counts = (sum(live), sum(adult), sum(safe))
+    if min(counts) < _FEWEST:
+        return None
+    seen, from_adult, from_safe = (np.cumsum(bins) / n for bins, n in zip((live, adult, safe), counts, strict=True))
+    mixes = np.linspace(0, 1, _MIXES)
+    distances = np.abs(np.outer(mixes, from_adult) + np.outer(1 - mixes, from_safe) - seen).max(axis=1)
+    best = int(np.argmin(distances))
+    by_chance = [math.sqrt(math.log(2 * len(counts) / _ERROR) / (2 * n)) for n in counts]
+    mix = float(mixes[best])
+    allowed = _TOLERATED + by_chance[0] + mix * by_chance[1] + (1 - mix) * by_chance[2]
+    return Drift(counts[0], float(distances[best]), allowed, mix)
