@@ -59,12 +59,17 @@ def at_most(count: int, of: int, share: float) -> float:
     return _incomplete_beta(of - count, count + 1, 1.0 - share, share)
 
 
+def none_of(of: int, share: float) -> float:
+    """The probability of none, each with the probability `share` in [0, 1)."""
+    return math.exp(of * math.log1p(-share))
+
+
 def most_errors(of: int, share: float, error: float) -> int:
     """The largest count that still proves, up to a probability of `error`, a true share of at most `share`; -1 if none does.
 
     That is the largest with P(Binomial(of, share) <= count) <= error; `share` and `error` in (0, 1).
     """
-    if math.exp(of * math.log1p(-share)) > error:
+    if none_of(of, share) > error:
         return -1
     low, high = 0, of - 1
     while low < high:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from demure.binomial import CONFIDENCE, fewest_images, most_errors
+from demure.binomial import CONFIDENCE, fewest_images, most_errors, none_of
 from demure.drift import BINS, EDGES
 from demure.errors import InvalidPolicy, TooFewLabels
 from demure.labelled import LabelledSet
@@ -140,7 +140,7 @@ def split_error(adult: int, safe: int, target: Target) -> tuple[float, float]:
     if not adult or not safe or promised == (None, None):
         raise TooFewLabels(f"{adult} adult and {safe} safe images: it takes some of each, and something to promise")
     # What proves it with not one error. A side that nothing is promised of needs nothing.
-    needs = [0.0 if share is None else (1 - share) ** n for share, n in zip(promised, (adult, safe), strict=True)]
+    needs = [0.0 if share is None else none_of(n, share) for share, n in zip(promised, (adult, safe), strict=True)]
     may_spend = [error - need if need <= half else half for need in reversed(needs)]
     lacking = [
         f"{fewest_images(share, most) - n} more {verdict} images"
@@ -154,7 +154,9 @@ def split_error(adult: int, safe: int, target: Target) -> tuple[float, float]:
         )
     if None in promised:
         return error, error
-    missed = may_spend[0] if needs[0] > half else error - needs[1] if needs[1] > half else half
+    if needs[1] > half:
+        return error - needs[1], needs[1]
+    missed = max(half, needs[0])
     return missed, error - missed
 
 
