@@ -82,7 +82,16 @@ def test_only_the_settings_and_the_sandbox_read_or_make_an_environment():
     assert readers == ["settings.py"]
 
 
-PURE = {"errors": set(), "scores": set(), "policy": {"errors", "scores"}, "formats": {"errors"}}
+PURE = {
+    "errors": set(),
+    "scores": set(),
+    "formats": {"errors"},
+    "binomial": set(),
+    "drift": set(),
+    "promise": {"drift", "errors"},
+    "policy": {"errors", "promise", "scores"},
+    "live": {"binomial", "policy"},
+}
 
 
 @pytest.mark.parametrize(("module", "allowed"), PURE.items())

@@ -122,8 +122,8 @@ def calibrate(
         adult=adult,
         safe=safe,
         data=pool.digest,
-        base_rate=rate,
-        left=_left(labelled, model, policy, rate),
+        base_rate=round(rate, 6),
+        left=round(_left(labelled, model, policy, rate), 4),
         adult_scores=_bins(labelled, model, policy, labelled.is_adult),
         safe_scores=_bins(labelled, model, policy, ~labelled.is_adult),
     )

@@ -12,38 +12,18 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import accumulate
 
 # A bin holds the scores above the edge before it, up to its own: most scores lie near 0 or near 1.
 EDGES = (
-    0.0001,
-    0.0003,
-    0.001,
-    0.003,
-    0.01,
-    0.02,
-    0.05,
-    0.1,
-    0.2,
-    0.3,
-    0.4,
-    0.5,
-    0.6,
-    0.7,
-    0.8,
-    0.9,
-    0.95,
-    0.98,
-    0.99,
-    1.0,
-)
+    0.0001, 0.0003, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0
+)  # fmt: skip
 BINS = len(EDGES)
 
 _FEWEST = 100  # images of each kind; with fewer, chance explains nearly everything
 _TOLERATED = 0.05  # beyond chance: no two months are alike
 _ERROR = 0.001  # that chance alone makes more than that
-_MIXES = 1001  # that are tried
+_MIXES = 1000  # steps from none adult to all
 
 
 def bin_of(score: float) -> int:
@@ -70,11 +50,14 @@ def drift(live: Sequence[int], adult: Sequence[int], safe: Sequence[int]) -> Dri
     counts = (sum(live), sum(adult), sum(safe))
     if min(counts) < _FEWEST:
         return None
-    seen, from_adult, from_safe = (np.cumsum(bins) / n for bins, n in zip((live, adult, safe), counts, strict=True))
-    mixes = np.linspace(0, 1, _MIXES)
-    distances = np.abs(np.outer(mixes, from_adult) + np.outer(1 - mixes, from_safe) - seen).max(axis=1)
-    best = int(np.argmin(distances))
+    seen, from_adult, from_safe = (
+        [c / n for c in accumulate(bins)] for bins, n in zip((live, adult, safe), counts, strict=True)
+    )
+
+    def distance(mix: float) -> float:
+        return max(abs(mix * a + (1 - mix) * s - x) for x, a, s in zip(seen, from_adult, from_safe, strict=True))
+
+    mix = min((number / _MIXES for number in range(_MIXES + 1)), key=distance)
     by_chance = [math.sqrt(math.log(2 * len(counts) / _ERROR) / (2 * n)) for n in counts]
-    mix = float(mixes[best])
     allowed = _TOLERATED + by_chance[0] + mix * by_chance[1] + (1 - mix) * by_chance[2]
-    return Drift(counts[0], float(distances[best]), allowed, mix)
+    return Drift(counts[0], distance(mix), allowed, mix)

@@ -10,14 +10,14 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from demure.errors import DemureError, InvalidPolicy, UnknownPolicy
-from demure.promise import Promise
+from demure.promise import Promise, read_promise
 from demure.scores import RISK, Category, weighted_sum
 
 _LARGEST = 1e6  # of a weight or a limit
@@ -205,7 +205,7 @@ class _PolicyReader:
             table = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
             raise InvalidPolicy(f"{self.origin}: not TOML ({error})") from error
-        allowed = {"name", "description", "sums", "adult", "safe"}
+        allowed = {"name", "description", "sums", "adult", "safe", "promise"}
         for key in table.keys() - allowed:
             raise self.error(key, f"unknown key; expected one of {', '.join(sorted(allowed))}")
         name, description = table.get("name"), table.get("description", "")
@@ -216,7 +216,15 @@ class _PolicyReader:
         sums = self.sums(self.table(table, "sums"))
         adult, safe = (self.bounds(self.table(table, section), section, sums) for section in ("adult", "safe"))
         named = {bound.name for bound in (*adult, *safe)} | {n for weights in sums.values() for n in weights}
-        return Policy(name, description, sums, adult, safe, self.witnesses & named)
+        policy = Policy(name, description, sums, adult, safe, self.witnesses & named)
+        return replace(policy, promise=self.promise(table, policy)) if "promise" in table else policy
+
+    def promise(self, table: Mapping[str, Any], policy: Policy) -> Promise:
+        promise = read_promise(self.table(table, "promise"), self.error)
+        if promise.version != policy.version:
+            expected = "the bounds are not those that it was made with; put them back, calibrate again, or take it out"
+            raise self.error("promise", expected)
+        return promise
 
     def table(self, parent: Mapping[str, Any], key: str, section: str = "") -> dict[str, Any]:
         value = parent.get(key, {})

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from demure.drift import BINS
+from demure.errors import DemureError
+
+MOST_IMAGES = 10**9
 
 
 @dataclass(frozen=True)
@@ -22,3 +29,47 @@ class Promise:
     left: float  # the share that is expected to be left to people
     adult_scores: tuple[int, ...]  # images by bin of their score (drift.EDGES)
     safe_scores: tuple[int, ...]
+
+
+_OPTIONAL = ("max_missed", "max_false_alarm")
+
+
+def read_promise(table: Mapping[str, Any], error: Callable[[str, str], DemureError]) -> Promise:
+    """From TOML; `error(key, expected)` makes what is raised."""
+    names = [field.name for field in fields(Promise)]
+    for key in table.keys() - {*names}:
+        raise error(f"promise.{key}", f"unknown key; expected one of {', '.join(names)}")
+    values: dict[str, Any] = {}
+    for name in names:
+        fits, expected = _FORMS[name]
+        value = table.get(name)
+        if not fits(value) and not (value is None and name in _OPTIONAL):
+            raise error(f"promise.{name}", f"expected {expected}, found {str(value)[:40]!r}")
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return Promise(**values)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_share(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1  # type: ignore[operator]
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MOST_IMAGES
+
+
+def _is_histogram(value: object) -> bool:
+    return isinstance(value, list) and len(value) == BINS and all(map(_is_count, value))
+
+
+_TEXT, _SHARE, _COUNT = (_is_text, "text in quotes"), (_is_share, "a number from 0 to 1"), (_is_count, "a whole number")
+_HISTOGRAM = (_is_histogram, f"a list of {BINS} whole numbers")
+_FORMS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    **dict.fromkeys(("version", "model", "data"), _TEXT),
+    **dict.fromkeys(("max_missed", "max_false_alarm", "confidence", "base_rate", "left"), _SHARE),
+    **dict.fromkeys(("adult", "safe"), _COUNT),
+    **dict.fromkeys(("adult_scores", "safe_scores"), _HISTOGRAM),
+}

@@ -1,0 +1,50 @@
+"""What a calibration chose, in words for a terminal or a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from demure.calibrate import Calibration, Side, Target
+from demure.policy import Outcome, Policy
+from demure.printable import printable
+from demure.promise import Promise
+from demure.report import given_percent, percent
+
+
+def calibration_lines(calibration: Calibration, target: Target, output: Path) -> Iterator[str]:
+    """From what, the two rules with what proves each, what is left, the conditions, and where it was written."""
+    policy = calibration.policy
+    promise = policy.promise
+    if promise is None:
+        raise ValueError("a calibrated policy carries its promise")
+    sure = given_percent(target.confidence)
+    yield f"Chosen from {promise.adult:,} adult and {promise.safe:,} safe images, to hold with {sure} confidence."
+    yield ""
+    yield from _side(policy, Outcome.SAFE, target.max_missed, calibration.missed)
+    yield from _side(policy, Outcome.ADULT, target.max_false_alarm, calibration.false_alarm)
+    yield from _rest(promise)
+    yield ""
+    yield "It holds for images like these, labelled as these were: docs/policy.md says what breaks it."
+    yield f"Written to {printable(str(output))}. To use it: DEMURE_POLICY={printable(str(output))} demure serve"
+
+
+def _side(policy: Policy, outcome: Outcome, share: float | None, side: Side | None) -> Iterator[str]:
+    wronged, wrong = ("adult", "missed") if outcome is Outcome.SAFE else ("safe", "false alarm")
+    yield f"{outcome}: {policy.rule(outcome)}"
+    if share is None or side is None:
+        yield "    as it was; nothing is promised of it"
+    elif not side.bounds:
+        yield f"    no rule with these bounds keeps {wrong} at {given_percent(share)}: nothing is decided so"
+    else:
+        yield f"    {wrong}: no more than {given_percent(share)} of all {wronged} images are decided so"
+        among = f"{side.tested:,} {wronged} images"
+        yield f"    proved on {among}, of which the loosest rule that could be used was wrong on {side.errors:,}"
+    yield ""
+
+
+def _rest(promise: Promise) -> Iterator[str]:
+    mix = f"where {given_percent(promise.base_rate)} of the images are adult"
+    yield f"unknown: the rest, {percent(promise.left)} of what comes, {mix}"
+    if promise.model:
+        yield f"    judged by {promise.model} and the policy's witnesses; with other models nothing is promised"
