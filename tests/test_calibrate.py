@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import worlds
-from worlds import MODEL, Kind, Sites, World
+from worlds import CLEAR, GRAINED, MODEL, ONE_USELESS, TIED, Kind, Sites, World
 
 from demure.binomial import at_most, most_errors
 from demure.calibrate import Target, _Pool, calibrate, choose, split_error
@@ -18,13 +18,6 @@ from demure.policy import Bound, Outcome, Policy, decide
 from demure.reviews import Verdict
 
 REPETITIONS = 2000
-CLEAR = World("clear", (Kind(0.9, (4.2, 4.0)), Kind(0.1, (3.0, 3.5))), (Kind(0.95, (0, 0)), Kind(0.05, (1, -0.5))))
-ONE_USELESS = World("one useless", (Kind(1, (4, 0)),), (Kind(1, (0, 0)),))
-GRAINED = World(
-    "grained", (Kind(0.9, (4, 4)), Kind(0.1, (2.5, 3))), (Kind(0.9, (0, 0)), Kind(0.1, (1, 0.5))), grain=0.5
-)
-TIED = World("near-tied", (Kind(1, (2.2,) * 4),), (Kind(1, (0.0,) * 4),))
-
 # world, adult, safe, missed, false alarm
 SITES = [
     Sites(CLEAR, 150, 850, Target(0.05, 0.02)),

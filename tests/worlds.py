@@ -128,6 +128,14 @@ def _between(mean: float, low: float, high: float) -> float:
     return max(0.0, _NORMAL.cdf(high - mean) - _NORMAL.cdf(low - mean))
 
 
+CLEAR = World("clear", (Kind(0.9, (4.2, 4.0)), Kind(0.1, (3.0, 3.5))), (Kind(0.95, (0, 0)), Kind(0.05, (1, -0.5))))
+ONE_USELESS = World("one useless", (Kind(1, (4, 0)),), (Kind(1, (0, 0)),))
+GRAINED = World(
+    "grained", (Kind(0.9, (4, 4)), Kind(0.1, (2.5, 3))), (Kind(0.9, (0, 0)), Kind(0.1, (1, 0.5))), grain=0.5
+)
+TIED = World("near-tied", (Kind(1, (2.2,) * 4),), (Kind(1, (0.0,) * 4),))
+
+
 @dataclass(frozen=True)
 class Sites:
     """Many sites of one world, each with so many labels of its own."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.types import Scope, Send
 
-from demure.errors import DemureError, UpstreamStatus
+from demure.errors import DemureError, SetupError, UpstreamStatus, by_code
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -46,7 +46,7 @@ STATUS: dict[str, int] = {
     "storage_full": 507,
 }
 # Found when the service starts; in a request they are a fault of ours.
-SETUP_CODES = {"invalid_model", "damaged_weights", "invalid_policy", "invalid_list", "invalid_setting"}
+SETUP_CODES = {code for code, kind in by_code().items() if issubclass(kind, SetupError)}
 
 
 class RequestError(DemureError):
