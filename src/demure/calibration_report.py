@@ -44,7 +44,6 @@ def _side(policy: Policy, outcome: Outcome, share: float | None, side: Side | No
 
 
 def _rest(promise: Promise) -> Iterator[str]:
-    mix = f"where {given_percent(promise.base_rate)} of the images are adult"
+    mix = f"where {percent(promise.base_rate)} of the images are adult"
     yield f"unknown: the rest, {percent(promise.left)} of what comes, {mix}"
-    if promise.model:
-        yield f"    judged by {promise.model} and the policy's witnesses; with other models nothing is promised"
+    yield f"    judged by {printable(promise.model)} and the policy's witnesses; with other models nothing is promised"

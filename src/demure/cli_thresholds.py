@@ -132,6 +132,7 @@ class _Tools:
     def read(self, labelled: Path | None, group: str | None, *, reviews: bool, cached: bool) -> LabelledSet:
         """The labelled images with their scores. Raises InvalidLabels, SourceNotFound, and what the store raises."""
         from demure.errors import InvalidLabels
+        from demure.labelled import LabelledSet
         from demure.labels import read_labels
         from demure.scoring import score_labels
 
@@ -140,6 +141,8 @@ class _Tools:
         if labelled is None:
             return self._read_reviews()
         labels = read_labels(labelled, group=group, model=self.models[0], witnesses=self.witnesses)
+        if isinstance(labels, LabelledSet):  # the list has scores
+            return labels
         with self._sandbox() as sandbox, self._cache(cached=cached) as cache, _progress() as on_progress:
             return score_labels(
                 labels,
