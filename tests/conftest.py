@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from databases import postgres
 from tiny_models import FIVE, WITNESS, add_model, tiny_graph
 
+import demure
 from demure.sandbox import Sandbox
 
 
@@ -16,6 +18,12 @@ from demure.sandbox import Sandbox
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(workers=2) as shared:
         yield shared
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compile_package() -> None:
+    """For the processes that tests start: what nobody keeps (PYTHONDONTWRITEBYTECODE), each of them compiles anew."""
+    compileall.compile_dir(Path(demure.__file__).parent, quiet=2)
 
 
 @pytest.fixture

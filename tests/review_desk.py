@@ -5,26 +5,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import numpy as np
-import uvicorn
-from databases import Clock, migrated
+from databases import Clock, migrated, new_database
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pictures import encode, gradient, noise, stripes
+from service import NO_TLS, listening
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
 
 from demure.accounts import Passwords, Role
 from demure.desk import Desk
 from demure.errors import DemureError
 from demure.memory import Memory
+from demure.policy import Policy, find_policy
 from demure.previews import Preview
 from demure.reviews import Actor, Judgement, Opening, Review, Submission
 from demure.settings import Settings
@@ -123,9 +121,10 @@ def photograph(seed: int = 0) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def house_of(folder: Path, **settings: object) -> Iterator[House]:
+def house_of(folder: Path, policies: Mapping[str, Policy] | None = None, **settings: object) -> Iterator[House]:
     clock = Clock()
-    with migrated(f"sqlite:///{folder / 'demure.db'}", clock) as database, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(migrated(stack.enter_context(new_database("sqlite", folder)), clock))
         users = Users(database, Passwords(memory_kib=8, passes=1))
         for name, role in (("anna", Role.REVIEWER), ("bert", Role.REVIEWER), ("root", Role.ADMIN)):
             users.set_up(users.invite(name, role, "test"), WORDS)
@@ -139,13 +138,15 @@ def house_of(folder: Path, **settings: object) -> Iterator[House]:
         )
         app = FastAPI(openapi_url=None, redirect_slashes=False)
         app.state.desk, app.state.accounts = desk, Accounts(users)
+        app.state.policies = {"balanced": find_policy("balanced", {"open_nsfw"}), **(policies or {})}
         stack.callback(app.state.accounts.close)
         for router in (sign_in.router, dashboard.router, review_page.router):
             app.include_router(router)
-        url = stack.enter_context(_listening(_surrounded(app)))
+        url = stack.enter_context(listening(_surrounded(app)))
 
         def visitor() -> httpx.Client:
-            return stack.enter_context(httpx.Client(base_url=url, headers={"origin": url}, trust_env=False, timeout=30))
+            client = httpx.Client(base_url=url, headers={"origin": url}, trust_env=False, timeout=30, verify=NO_TLS)
+            return stack.enter_context(client)
 
         yield House(url, desk, clock, visitor)
 
@@ -163,19 +164,3 @@ def _surrounded(app: FastAPI) -> PageHeaders:
     app.add_middleware(Gate, access=Access(), keyring=NoKeys())
     app.add_middleware(Envelope, metrics=Metrics())
     return PageHeaders(app)
-
-
-@contextlib.contextmanager
-def _listening(app: ASGIApp) -> Iterator[str]:
-    config = uvicorn.Config(app, port=0, log_config=None, ws="none", proxy_headers=False, server_header=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -12,12 +13,15 @@ from pathlib import Path
 
 import httpx
 import uvicorn
+from starlette.types import ASGIApp
 
 from demure.settings import Settings, read_settings
 from demure.web.app import create_app
 from demure.web.server import configure
 
 LOOPBACK = {"DEMURE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8", "DEMURE_FETCH_PORTS": "1-65535"}
+# For httpx, where all is http: it would read the certificates of all authorities anew for each client, 20 ms.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class ImageServer:
@@ -91,12 +95,31 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False, verify=NO_TLS) as client:
             client.app = app
             yield client
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextlib.contextmanager
+def listening(app: ASGIApp) -> Iterator[str]:
+    """The address of an application under uvicorn in a thread. Returns when nobody is connected any more."""
+    config = uvicorn.Config(app, port=0, log_config=None, ws="none", proxy_headers=False, server_header=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        # Then uvicorn sleeps for up to two tenths of a second: the thread ends by itself.
+        while thread.is_alive() and (server.server_state.connections or server.server_state.tasks):
+            time.sleep(0.001)
 
 
 def wait_until_nobody_is_admitted(client: httpx.Client) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from databases import KINDS, Clock, empty_database, migrated
+from databases import KINDS, Clock, migrated, new_database
 from sqlalchemy import delete, func, insert, select, update
 from typer.testing import CliRunner
 
@@ -29,7 +29,7 @@ for command in (backup, restore, sweep):
 
 @pytest.fixture(params=KINDS)
 def database(request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    with empty_database(request.param, tmp_path) as url:
+    with new_database(request.param, tmp_path) as url:
         monkeypatch.setenv("DEMURE_DATABASE_URL", url)
         monkeypatch.setenv("DEMURE_DATA_DIR", str(tmp_path / "data"))
         with migrated(url, Clock()) as database:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from databases import KINDS, Clock, empty_database, migrated
+from databases import KINDS, Clock, migrated, new_database
 from receiver import OK, Receiver
 from sqlalchemy import select
 from standardwebhooks import Webhook
@@ -54,7 +54,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=["sqlite"])
 def database(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Database]:
-    with empty_database(request.param, tmp_path) as url, migrated(url, clock) as database:
+    with new_database(request.param, tmp_path) as url, migrated(url, clock) as database:
         yield database
 
 

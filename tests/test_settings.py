@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from demure.checks import SpotChecks
 from demure.decode import MIB, DecodeLimits
 from demure.errors import InvalidSetting
 from demure.fetch import FetchLimits
@@ -72,6 +73,30 @@ def test_contexts_keys_and_hosts_are_read():
     assert settings.hosts == ("a.example", "b.example")
 
 
+@pytest.mark.parametrize(
+    ("value", "shares"),
+    [
+        ("0", SpotChecks(0, 0)),
+        ("1", SpotChecks(1, 1)),
+        ("0.01", SpotChecks(0.01, 0.01)),
+        ("adult=0.05,safe=0.01", SpotChecks(adult=0.05, safe=0.01)),
+        ("safe=0.01", SpotChecks(adult=0, safe=0.01)),
+    ],
+)
+def test_spot_checks_are_one_share_or_one_for_each_decision(value: str, shares: SpotChecks):
+    assert read_settings({"DEMURE_SPOT_CHECKS": value}).spot_checks == shares
+
+
+def test_a_file_may_give_spot_checks_as_a_number_or_a_table(tmp_path: Path):
+    path = tmp_path / "demure.toml"
+    for text, shares in (("0.01", SpotChecks(0.01, 0.01)), ("{ safe = 0.02 }", SpotChecks(safe=0.02))):
+        path.write_text(f"spot_checks = {text}\n")
+        assert read_settings({"DEMURE_CONFIG": str(path)}).spot_checks == shares
+    path.write_text("spot_checks = true\n")
+    with pytest.raises(InvalidSetting, match="expected a share from 0 to 1, such as 0.01, or one for each decision"):
+        read_settings({"DEMURE_CONFIG": str(path)})
+
+
 def test_an_unknown_variable_stops_the_start_and_lists_the_known_ones():
     with pytest.raises(InvalidSetting, match=r"DEMURE_POLCY: no such setting; known: .*DEMURE_POLICY"):
         read_settings({"DEMURE_POLCY": "strict"})
@@ -94,6 +119,13 @@ def test_an_unknown_variable_stops_the_start_and_lists_the_known_ones():
         ("DEMURE_CONTEXTS", "avatar"),
         ("DEMURE_WEBHOOK_ALLOW_NETWORKS", "next door"),
         ("DEMURE_WEBHOOK_PORTS", "https"),
+        ("DEMURE_SPOT_CHECKS", "5%"),
+        ("DEMURE_SPOT_CHECKS", "-0.01"),
+        ("DEMURE_SPOT_CHECKS", "1.01"),
+        ("DEMURE_SPOT_CHECKS", "nan"),
+        ("DEMURE_SPOT_CHECKS", ""),
+        ("DEMURE_SPOT_CHECKS", "adult=0.1,unknown=0.1"),
+        ("DEMURE_SPOT_CHECKS", "adult=often"),
         ("DEMURE_PUBLIC", "yes"),
         ("DEMURE_LOG_FORMAT", "xml"),
         ("DEMURE_DECODER_MEMORY_BYTES", "1000"),

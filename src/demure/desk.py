@@ -11,16 +11,18 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from demure.checks import Draw, is_chosen, place, unknown_range
 from demure.errors import ImageError, StorageFull, StorageUnavailable
 from demure.machine import is_ephemeral
 from demure.memory import Memory, Recalled
 from demure.pdq import MIN_QUALITY
-from demure.policy import Outcome
-from demure.reviews import Judgement, Kind, Opening, Review, Submission
+from demure.policy import Outcome, Policy
+from demure.reviews import DISPUTES, Judgement, Kind, Opening, Review, Submission
 from demure.settings import Settings, platform_forgets
-from demure.store import images
+from demure.store import checks, images
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -49,12 +51,16 @@ class Wish:
     @property
     def disputes(self) -> bool:
         """Whether it is about a decision that was made already."""
-        return self.kind is not Kind.UNKNOWN
+        return self.kind in DISPUTES
 
     def wants(self, screening: Screening) -> bool:
         """Whether a person is to look at it: of what could not be read there is nothing to see."""
         undecided = self.disputes or screening.decision is Outcome.UNKNOWN
         return self.review and undecided and screening.error is None
+
+    def draws(self, screening: Screening) -> bool:
+        """Whether it is one of those that people can come to see, and the models judged it: what rates are told of."""
+        return self.review and not self.disputes and not screening.remembered and screening.error is None
 
 
 @dataclass
@@ -69,6 +75,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="demure-desk")
+        self._seed: bytes | None = None
 
     async def run(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
@@ -89,42 +96,79 @@ class Desk:
             return screening
         return replace(screening, decision=known.decision, reason=known.reason, remembered=True)
 
-    async def record(self, screening: Screening, model: str, wish: Wish) -> None:
-        """Keep a decision. One that cannot be kept was made all the same."""
+    async def record(self, screening: Screening, model: str, wish: Wish) -> Draw | None:
+        """Keep a decision, and count it if it is one of those that people can come to see: what was drawn for it then.
+
+        One that cannot be kept was made all the same.
+        """
         judged = screening.error is None or isinstance(screening.error, ImageError)
         if screening.sha256 is None or not judged:
-            return
-        sha256, judgement = bytes.fromhex(screening.sha256), judgement_of(screening, model)
-        subject = "" if wish.wants(screening) else wish.submission.subject  # a review keeps it, and more
-        now_ms = self.database.now_ms()
-        await self._keep(lambda c: images.record(c, now_ms, sha256, judgement, subject))
+            return None
+        sha256, judgement, now_ms = (
+            bytes.fromhex(screening.sha256),
+            judgement_of(screening, model),
+            self.database.now_ms(),
+        )
+        chance = self.settings.spot_checks.chance(screening.decision) if wish.draws(screening) else None
+
+        def keep() -> Draw | None:
+            seed = self.seed() if chance and screening.decision is not Outcome.UNKNOWN else None
+            return self.database.write(lambda c: work(c, seed), durable=False)
+
+        def work(connection: Connection, seed: bytes | None) -> Draw | None:
+            # In the order in which others take these rows, the tally last.
+            images.record(connection, now_ms, sha256, judgement)
+            draw = None if chance is None else _enter(connection, sha256, chance, seed)
+            if wish.wants(screening):
+                pass  # its review keeps who sent it
+            elif draw is not None and draw.is_chosen:
+                images.note_submission(
+                    connection, now_ms, sha256, wish.submission
+                )  # as its review will, if it is opened
+            elif wish.submission.subject:
+                images.note_submission(connection, now_ms, sha256, Submission(subject=wish.submission.subject))
+            if chance is None or draw is None or not draw.is_first:
+                return draw
+            return replace(draw, tally=checks.count(connection, now_ms, judgement, chance, is_chosen=draw.is_chosen))
+
+        return await self._keep(keep)
 
     async def note_sender(self, sha256: str, wish: Wish) -> None:
         """Whose image it is, where that was told: one that several sent is not forgotten with the first of them."""
         if wish.submission.subject:
             sender, now_ms = Submission(subject=wish.submission.subject), self.database.now_ms()
-            await self._keep(lambda c: images.note_submission(c, now_ms, bytes.fromhex(sha256), sender))
+            note = partial(images.note_submission, now_ms=now_ms, sha256=bytes.fromhex(sha256), submission=sender)
+            await self._keep(lambda: self.database.write(note, durable=False))
 
-    async def open_review(self, screening: Screening, model: str, wish: Wish, pictures: Sequence[Preview]) -> Review:
+    async def open_review(
+        self, screening: Screening, model: str, wish: Wish, pictures: Sequence[Preview], draw: Draw | None = None
+    ) -> Review:
         """Raises StorageFull and StorageUnavailable."""
-        still = screening.fingerprints[0] if len(screening.fingerprints) == 1 else None
-        opening = Opening(
-            sha256=bytes.fromhex(screening.sha256 or ""),
-            judgement=judgement_of(screening, model),
-            submission=wish.submission,
-            kind=wish.kind,
-            priority=wish.priority,
-            note=wish.note,
-            pdq=still.hash if still is not None and still.quality >= MIN_QUALITY else None,
-        )
+        chance = 1.0 if wish.draws(screening) else None
+        opening = replace(_opening(screening, model, wish), chance=chance, tally=draw.tally if draw else None)
         return await self.run(lambda: self.reviews.open(opening, pictures))
 
-    async def _keep(self, work: Callable[[Connection], None]) -> None:
+    async def open_check(
+        self, screening: Screening, model: str, policy: Policy, wish: Wish, pictures: Sequence[Preview], draw: Draw
+    ) -> None:
+        """The same for a decision that was chosen by lot. Raises StorageFull and StorageUnavailable."""
+        drawn = replace(_opening(screening, model, wish), kind=Kind.CHECK, chance=draw.chance, tally=draw.tally)
+        opening = replace(drawn, place=partial(place, self.seed(), drawn.sha256, unknown_range(policy)))
+        await self.run(lambda: self.reviews.open(opening, pictures))
+
+    def seed(self) -> bytes:
+        """By which spot checks are drawn: the database's, asked for once."""
+        if self._seed is None:
+            self._seed = self.database.write(checks.seed)
+        return self._seed
+
+    async def _keep(self, work: Callable[[], T]) -> T | None:
         """What can be answered without."""
         try:
-            await self.run(lambda: self.database.write(work, durable=False))
+            return await self.run(work)
         except (StorageFull, StorageUnavailable) as error:
             _log.warning("an image's record was not kept code=%s", error.code)
+            return None
 
     @property
     def warnings(self) -> list[str]:
@@ -152,6 +196,26 @@ def open_desk(settings: Settings) -> Desk:
     times = Times(settings.review_lease_s, settings.review_undo_s, settings.keep_previews_days * 86400.0)
     reviews = Reviews(database, times, settings.webhook_urls)
     return Desk(settings, database, reviews, Users(database), Memory(database, settings.memory_distance))
+
+
+def _enter(connection: Connection, sha256: bytes, chance: float, seed: bytes | None) -> Draw:
+    """What is drawn for an image now; or was, when it first came. Without a seed there is nothing to draw: all, or none."""
+    given, is_first = images.enter(connection, sha256, chance)
+    chosen = chance == 1.0 if seed is None else is_chosen(seed, sha256, given)
+    return Draw(given, chosen, is_first)
+
+
+def _opening(screening: Screening, model: str, wish: Wish) -> Opening:
+    still = screening.fingerprints[0] if len(screening.fingerprints) == 1 else None
+    return Opening(
+        sha256=bytes.fromhex(screening.sha256 or ""),
+        judgement=judgement_of(screening, model),
+        submission=wish.submission,
+        kind=wish.kind,
+        priority=wish.priority,
+        note=wish.note,
+        pdq=still.hash if still is not None and still.quality >= MIN_QUALITY else None,
+    )
 
 
 def judgement_of(screening: Screening, model: str) -> Judgement:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# Scores are kept by this number: raise it with any change after which the same bytes may give other small pictures, or another
+# perceptual hash (decoding, sampling, grounds, colour, steps, pdq). What a Recipe says and the libraries' versions count without.
+PREPROCESSING = 1
+
 # A reduced JPEG decode keeps this many times the model's input: at 2 the scores move four times as far as at 4. A step that
 # takes averages itself is content with less.
 OVERSAMPLING, OVERSAMPLING_ANTIALIASED = 4, 2

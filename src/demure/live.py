@@ -23,7 +23,7 @@ class Stratum:
     """Images that were decided alike, and had the same chance to be put before a person."""
 
     decision: Outcome
-    chance: float  # in (0, 1]
+    chance: float  # in [0, 1]; at 0 nobody is judged, and nothing is known
     images: int  # decided
     chosen: int  # of them, by that chance
     judged: int  # of those, so far

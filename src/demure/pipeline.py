@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from demure.checks import Draw
     from demure.desk import Desk, Wish
     from demure.fetch import Fetcher
     from demure.memory import Recalled
@@ -59,6 +61,8 @@ SideBySide = Callable[[Sequence[Callable[[], Scores]]], list[Scores]]
 
 _LUMA = ""  # in a recipe, beside the models' names, of which none is empty
 _LUMA_SIDE = 512  # pixels, as PDQ's own program has it
+_CHECK_S = 30.0  # for a spot check to get into the queue, once its answer was given
+_log = logging.getLogger(__name__)
 MIN_SIDE = 32  # pixels; below it the models see a smear, and a person should look
 
 
@@ -88,10 +92,9 @@ class Screener:
         self._side_by_side = side_by_side or _one_by_one
         self._prepare = prepare if sandbox is None else sandbox.prepare
         self.model = model
-        steps = {name: classifier.spec.pixel_steps for name, classifier in self._classifiers.items()}
         self.limits = limits
-        self._recipe = Recipe(steps, Fidelity(fidelity), limits)
-        self._with_luma = replace(self._recipe, steps={**steps, _LUMA: (Luma(_LUMA_SIDE),)})
+        self._recipe = recipe_for(self._classifiers, Fidelity(fidelity), limits)
+        self._with_luma = with_luma(self._recipe)
 
     def screen(
         self,
@@ -115,7 +118,8 @@ class Screener:
             data = read_source(source, self.limits.max_bytes)
             if sha256 is None and isinstance(data, bytes):
                 sha256 = hashlib.sha256(data).hexdigest()
-            inputs = self._decode(data, self._with_luma if fingerprints else self._recipe)
+            recipe = self._with_luma if fingerprints else self._recipe
+            inputs = self._prepare(data, recipe) if isinstance(data, bytes) else prepare_array(data, recipe)
             clock.lap("decode")
             judged = self._judge(inputs, deadline)
             clock.lap("classify")
@@ -135,7 +139,7 @@ class Screener:
             media=inputs.media,
             worst_frame=worst.frame,
             worst_row=row,
-            fingerprints=_fingerprints(inputs) if fingerprints else (),
+            fingerprints=fingerprints_of(inputs) if fingerprints else (),
             timings_ms=clock.laps_ms(),
         )
 
@@ -153,15 +157,9 @@ class Screener:
         policy, version = self.policy.name, self.policy.version
         return Screening(known.decision, known.reason, policy, version, id=id, sha256=sha256, remembered=True)
 
-    def _decode(self, data: bytes | NDArray[np.uint8], recipe: Recipe) -> Inputs:
-        return self._prepare(data, recipe) if isinstance(data, bytes) else prepare_array(data, recipe)
-
     def _judge(self, inputs: Inputs, deadline: Deadline) -> list[_Judged]:
-        """Every model is asked about every row."""
-        ask = self._classifiers.items()
-        calls = [partial(_classify, c, row.pixels[name], deadline) for row in inputs.rows for name, c in ask]
-        answers = iter(self._side_by_side(calls))
-        return [self._judge_row(row, {name: next(answers) for name, _ in ask}, inputs.media) for row in inputs.rows]
+        given = classify_rows(inputs.rows, self._classifiers, self._side_by_side, deadline)
+        return [self._judge_row(row, scores, inputs.media) for row, scores in zip(inputs.rows, given, strict=True)]
 
     def _judge_row(self, row: Row, given: Mapping[str, Scores], media: Media) -> _Judged:
         scores = Scores({})
@@ -199,12 +197,35 @@ class Screener:
         )
 
 
+def classify_rows(
+    rows: Sequence[Row],
+    classifiers: Mapping[str, Classifier],
+    side_by_side: SideBySide | None = None,
+    deadline: Deadline = NEVER,
+) -> list[Mapping[str, Scores]]:
+    """Ask every model about every row: for each row, the scores by the model's name. Raises TimedOut, and what they raise."""
+    calls = [partial(_classify, c, row.pixels[name], deadline) for row in rows for name, c in classifiers.items()]
+    answers = iter((side_by_side or _one_by_one)(calls))
+    return [{name: next(answers) for name in classifiers} for _ in rows]
+
+
 def _classify(classifier: Classifier, pixels: Pixels, deadline: Deadline) -> Scores:
     deadline.check()
     return classifier.classify(pixels)
 
 
-def _fingerprints(inputs: Inputs) -> tuple[Fingerprint, ...]:
+def recipe_for(classifiers: Mapping[str, Classifier], fidelity: Fidelity, limits: DecodeLimits) -> Recipe:
+    """What must be made of an image so that each of these can be asked about it."""
+    return Recipe({name: classifier.spec.pixel_steps for name, classifier in classifiers.items()}, fidelity, limits)
+
+
+def with_luma(recipe: Recipe) -> Recipe:
+    """The same, and what fingerprints_of needs."""
+    return replace(recipe, steps={**recipe.steps, _LUMA: (Luma(_LUMA_SIDE),)})
+
+
+def fingerprints_of(inputs: Inputs) -> tuple[Fingerprint, ...]:
+    """One a row, of what a recipe with luma made; none of an image that is too small to say anything."""
     from demure.pdq import fingerprint
 
     if min(inputs.media.width, inputs.media.height) < MIN_SIDE:  # a smear looks like any other
@@ -256,11 +277,19 @@ class Checker:
     """The way of an image that others send: fetch it if it is a URL, recall it, or screen it in a worker thread; remember the
     decision; and where that is unknown and a review is wished for, put it into the queue."""
 
-    def __init__(self, fetcher: Fetcher, workers: Workers, desk: Desk | None = None) -> None:
-        """Without a `desk` nothing is recalled or kept."""
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        workers: Workers,
+        desk: Desk | None = None,
+        on_lost_check: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Without a `desk` nothing is recalled or kept. `on_lost_check` is told why a spot check did not get into the queue."""
         self._fetcher = fetcher
         self._workers = workers
         self._desk = desk
+        self._on_lost_check = on_lost_check
+        self._opening: set[asyncio.Task[None]] = set()  # spot checks, on their way into the queue
 
     async def check(
         self,
@@ -303,6 +332,7 @@ class Checker:
     async def _answer(
         self, desk: Desk, screener: Screener, data: bytes, deadline: Deadline, wish: Wish, id: str | None
     ) -> Screening:
+        draw = None
         sha256, known = await within(deadline, desk.recall(data))
         if known is not None and not wish.disputes:
             await desk.note_sender(sha256, wish)
@@ -312,21 +342,55 @@ class Checker:
             screening = replace(screening, decision=known.decision, reason=known.reason, remembered=True)
         else:
             screening = desk.weigh(screening)
-            await desk.record(screening, screener.model, wish)
+            draw = await desk.record(screening, screener.model, wish)
         if wish.wants(screening):
-            return await self._queue(desk, screener, data, deadline, wish, screening)
+            return await self._queue(desk, screener, data, deadline, wish, screening, draw)
+        if draw is not None and draw.is_chosen:
+            opening = asyncio.create_task(self._open_check(desk, screener, data, wish, screening, draw))
+            self._opening.add(opening)
+            opening.add_done_callback(self._opening.discard)
+            if len(self._opening) > self._workers.threads:
+                # The answer does not wait for it, but what is held beside requests must have an end.
+                await asyncio.wait({opening}, timeout=deadline.remaining_s)
         return screening
 
     async def _queue(
-        self, desk: Desk, screener: Screener, data: bytes, deadline: Deadline, wish: Wish, screening: Screening
+        self,
+        desk: Desk,
+        screener: Screener,
+        data: bytes,
+        deadline: Deadline,
+        wish: Wish,
+        screening: Screening,
+        draw: Draw | None,
     ) -> Screening:
         """What goes wrong here is told beside the scores: the image stays unknown, and nobody was asked."""
         try:
             pictures = await within(deadline, self._workers.run(partial(screener.previews, data, screening)))
-            review = await within(deadline, desk.open_review(screening, screener.model, wish, pictures))
+            review = await within(deadline, desk.open_review(screening, screener.model, wish, pictures, draw))
         except (ImageError, TimedOut, Overloaded, StorageFull, StorageUnavailable) as error:
             return replace(screening, error=error)
         return replace(screening, review=review)
+
+    async def _open_check(
+        self, desk: Desk, screener: Screener, data: bytes, wish: Wish, screening: Screening, draw: Draw
+    ) -> None:
+        """What goes wrong here is ours alone: the caller has the answer, and it stays as it is."""
+        deadline, model = Deadline(_CHECK_S), screener.model
+        try:
+            pictures = await within(deadline, self._workers.run(partial(screener.previews, data, screening)))
+            await within(deadline, desk.open_check(screening, model, screener.policy, wish, pictures, draw))
+        except DemureError as error:
+            _log.warning("a spot check was lost code=%s sha256=%s", error.code, screening.sha256)
+            self._on_lost_check(error.code)
+        except Exception:  # noqa: BLE001  nobody waits for it
+            _log.exception("a spot check was lost sha256=%s", screening.sha256)
+            self._on_lost_check("internal_error")
+
+    async def finish(self) -> None:
+        """Wait for spot checks that are not in the queue yet: before workers and desk are closed."""
+        while self._opening:
+            await asyncio.wait(self._opening)
 
 
 @dataclass(frozen=True)

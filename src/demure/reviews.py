@@ -8,7 +8,7 @@ open ──settle──▶ settled ──undo──▶ open          a verdict, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -20,8 +20,12 @@ class Kind(StrEnum):
     """Why an image is in the queue."""
 
     UNKNOWN = "unknown"  # the machine could not tell
+    CHECK = "check"  # the machine could, and by lot a person looks as well: not to be told from an unknown before the verdict
     REPORT = "report"  # somebody complains of it
     APPEAL = "appeal"  # its sender complains of the decision
+
+
+DISPUTES = (Kind.REPORT, Kind.APPEAL)  # of a decision that was made
 
 
 class State(StrEnum):
@@ -113,6 +117,10 @@ class Opening:
     priority: float = 0.0
     note: str | None = None
     pdq: bytes | None = None
+    chance: float | None = None  # with which it comes before a person; None where somebody asks for that
+    tally: int | None = None  # the row that it was counted in, if it was now
+    # For a spot check: its place by risk among the scores of items that the machine could not decide.
+    place: Callable[[Sequence[float]], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +150,11 @@ class Review:
         """Whether the verdict is another than what the machine had decided. An `unknown` decided nothing."""
         decided = self.judgement.decision
         return self.verdict is not None and decided in (*Verdict,) and decided != self.verdict
+
+    @property
+    def told_kind(self) -> Kind:
+        """What may be told of its kind: that it is a spot check only when it has a verdict."""
+        return Kind.UNKNOWN if self.kind is Kind.CHECK and self.state is not State.SETTLED else self.kind
 
     def holder(self, now_ms: int) -> str | None:
         """Who has it, while the lease lasts."""

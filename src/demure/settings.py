@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from demure import models
+from demure.checks import SpotChecks
 from demure.connection import parse_url
 from demure.decode import MIB, DecodeLimits
 from demure.errors import InvalidSetting, UrlNotAllowed
@@ -77,6 +78,23 @@ def _pairs(value: object) -> object:
     return {name: policy for name, _, policy in pairs}
 
 
+def _spot_checks(value: object) -> object:
+    """One share for both decisions, or name=share, several apart by commas."""
+    expected = "expected a share from 0 to 1, such as 0.01, or one for each decision, such as adult=0.05,safe=0.01"
+    if isinstance(value, SpotChecks):
+        return value
+    try:
+        if isinstance(value, str) and "=" in value:
+            value = _pairs(value)
+        named: Mapping[str, Any] = value if isinstance(value, Mapping) else {"adult": value, "safe": value}
+        shares = {name: float(share) for name, share in named.items() if not isinstance(share, bool)}
+    except (TypeError, ValueError) as error:
+        raise ValueError(expected) from error
+    if len(shares) < len(named) or shares.keys() - {"adult", "safe"} or not all(0 <= s <= 1 for s in shares.values()):
+        raise ValueError(expected)
+    return SpotChecks(**shares)
+
+
 def _keys(value: object) -> object:
     return parse_keys(value, "DEMURE_API_KEYS") if isinstance(value, str) else value
 
@@ -115,6 +133,7 @@ class Settings(BaseModel):
     public: Literal["", "yes-without-keys"] = ""
     rate_limit: str = "6000/minute"
 
+    spot_checks: Annotated[SpotChecks, BeforeValidator(_spot_checks)] = SpotChecks()
     memory_distance: Annotated[int, Field(ge=0, le=64)] = 31  # bits of 256
     review_lease_s: Seconds = 300.0
     review_undo_s: Annotated[float, Field(ge=0, le=86400)] = 600.0

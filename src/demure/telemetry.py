@@ -6,9 +6,11 @@ Host and content hash are told; query strings, tokens and image bytes never come
 from __future__ import annotations
 
 import logging
+import math
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 import structlog.stdlib
@@ -23,6 +25,7 @@ from demure.screening import Screening
 if TYPE_CHECKING:
     from demure.store.events import Outbox
     from demure.store.figures import Waiting
+    from demure.web.standing import Standing
 
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 
@@ -111,6 +114,44 @@ class Metrics:
         self.webhooks = Gauge(
             "demure_webhooks", "Events to be sent, by state.", ["state"], registry=registry, multiprocess_mode="max"
         )
+
+        self.lost_checks = Counter(
+            "demure_spot_checks_lost", "Spot checks that did not get into the queue.", ["code"], registry=registry
+        )
+
+        def of_policy(name: str, about: str, *labels: str) -> Gauge:
+            return Gauge(name, about, ["policy", *labels], registry=registry, multiprocess_mode="mostrecent")
+
+        self.live_missed = of_policy("demure_live_missed", "Of adult images, decided safe.", "bound")
+        self.live_false_alarm = of_policy("demure_live_false_alarm", "Of safe images, decided adult.", "bound")
+        self.spot_checks = of_policy("demure_spot_checks", "Decisions chosen by lot for review.", "state")
+        self.promise_broken = of_policy("demure_promise_broken", "1 where the live rate left the promise.", "promise")
+        self.score_drift = of_policy(
+            "demure_score_drift", "How far scores are from those that bounds were chosen from."
+        )
+        self.score_drift_allowed = of_policy("demure_score_drift_allowed", "How far they may be.")
+        self._told: dict[tuple[Any, ...], float] = {}
+
+    def observe_policies(self, standings: Sequence[Standing]) -> None:
+        """A number that is not known, or not any more, is NaN. Of several versions of a policy the first counts."""
+        told = {key: value for standing in reversed(standings) for key, value in self._of(standing)}
+        for (gauge, *labels), value in {**dict.fromkeys(self._told, math.nan), **told}.items():
+            gauge.labels(*labels).set(value)
+        self._told = told
+
+    def _of(self, standing: Standing) -> Iterator[tuple[tuple[Any, ...], float]]:
+        """Each gauge with its labels, and its value."""
+        name = standing.policy
+        for kept, rate in ((standing.missed, self.live_missed), (standing.false_alarm, self.live_false_alarm)):
+            yield (rate, name, "estimate"), math.nan if kept.live.value is None else kept.live.value
+            yield (rate, name, "low"), kept.live.low
+            yield (rate, name, "high"), kept.live.high
+            yield (self.promise_broken, name, kept.name), int(kept.is_broken)
+        yield (self.spot_checks, name, "chosen"), standing.checks.chosen
+        yield (self.spot_checks, name, "judged"), standing.checks.judged
+        drift = standing.drift
+        yield (self.score_drift, name), math.nan if drift is None else drift.distance
+        yield (self.score_drift_allowed, name), math.nan if drift is None else drift.allowed
 
     def observe_desk(self, waiting: Waiting, outbox: Outbox) -> None:
         self.reviews_waiting.set(waiting.total)

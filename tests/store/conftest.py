@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from databases import KINDS, Clock, empty_database, migrated
+from databases import KINDS, Clock, migrated, new_database
 
 from demure.store.database import Database
 
@@ -18,7 +18,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with empty_database(request.param, tmp_path) as url:
+    with new_database(request.param, tmp_path) as url:
         yield url
 
 

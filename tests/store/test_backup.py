@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from databases import KINDS, empty_database, migrated
+from databases import KINDS, migrated, new_database
 from filled import contents, fill, value_for
 from sqlalchemy import delete, event, func, insert, select, text
 
@@ -36,7 +36,7 @@ def other(request, tmp_path, clock):
     """A second database, of either kind."""
     folder = tmp_path / "other"
     folder.mkdir()
-    with empty_database(request.param, folder) as url, migrated(url, clock) as database:
+    with new_database(request.param, folder) as url, migrated(url, clock) as database:
         yield database
 
 
@@ -230,7 +230,7 @@ def test_a_file_that_cannot_grow_is_told_and_leaves_nothing(database, clock, tmp
     folder.mkdir()
     url = database.engine.url.render_as_string(hide_password=False)
     done = subprocess.run(
-        [sys.executable, "-c", program, url, str(folder / "b")], capture_output=True, text=True, check=True
+        [sys.executable, "-B", "-c", program, url, str(folder / "b")], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("invalid_setting ")
     assert "cannot be written (disk I/O error)" in done.stdout

@@ -30,6 +30,12 @@ def sha(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
 
 
+def record(c, now_ms: int, sha256: bytes, subject: str) -> None:
+    images.record(c, now_ms, sha256, UNSURE)
+    if subject:
+        images.note_submission(c, now_ms, sha256, Submission(subject=subject))
+
+
 @pytest.fixture
 def queue(database):
     return Reviews(database)
@@ -37,7 +43,7 @@ def queue(database):
 
 def send(queue, database, clock, name: str, subject: str = "user-7", **more):
     """An image that was decided and went to review."""
-    database.write(lambda c: images.record(c, clock(), sha(name), UNSURE, subject))
+    database.write(lambda c: record(c, clock(), sha(name), subject))
     given = {"judgement": UNSURE, "submission": Submission(f"post-{name}", subject), **more}
     return queue.open(Opening(sha(name), **given), [PICTURE])
 

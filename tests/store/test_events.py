@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from databases import Clock, empty_database, migrated
+from databases import Clock, migrated, new_database
 from sqlalchemy import select
 
 from demure.events import Event
@@ -174,7 +174,7 @@ def test_each_is_claimed_once_by_eight_who_claim_at_once(database):
 def test_who_claims_on_postgresql_does_not_wait_for_another(tmp_path):
     """SQLite has one writer at a time anyway."""
     with (
-        empty_database("postgresql", tmp_path) as url,
+        new_database("postgresql", tmp_path) as url,
         migrated(url, Clock()) as database,
         ThreadPoolExecutor(1) as thread,
     ):

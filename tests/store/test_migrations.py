@@ -10,17 +10,25 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from filled import contents, fill, reflected
-from sqlalchemy import inspect, text
+from databases import KINDS, empty_database
+from filled import contents, fill, reflected, value_for
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from demure.errors import DemureError, InvalidSetting
 from demure.store.database import HEAD, MIGRATIONS, Database, revision, upgrade
-from demure.store.schema import audit_head, counters, metadata
+from demure.store.schema import audit_head, counters, metadata, reviews
 
 SCRIPTS = ScriptDirectory(str(MIGRATIONS))
 REVISIONS = [script.revision for script in reversed([*SCRIPTS.walk_revisions()])]
 EARLIER = [number for number in REVISIONS if number != HEAD]
+
+
+@pytest.fixture(params=KINDS)
+def url(request, tmp_path):
+    """Of one that has no tables yet."""
+    with empty_database(request.param, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
@@ -59,6 +67,14 @@ def test_what_an_earlier_version_wrote_is_still_there(empty, earlier):
     assert empty.read(revision) == HEAD
     assert empty.read(lambda c: contents(c, tables)) == before
     assert is_as_declared(empty)
+
+
+def test_what_waits_since_an_earlier_version_keeps_its_place_by_risk(empty):
+    empty.write(lambda c: upgrade(c, "0002"))
+    empty.write(lambda c: fill(c, reflected(c)))
+    empty.migrate()
+    found = empty.read(lambda c: c.execute(select(reviews.c.place, reviews.c.chance, reviews.c.tally)).one())
+    assert found == (value_for(reviews.c.score), None, None)
 
 
 def test_a_database_that_is_up_to_date_is_left_alone(database):

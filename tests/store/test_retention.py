@@ -43,6 +43,12 @@ def sha(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
 
 
+def record(c, now_ms: int, sha256: bytes, subject: str) -> None:
+    images.record(c, now_ms, sha256, UNSURE)
+    if subject:
+        images.note_submission(c, now_ms, sha256, Submission(subject=subject))
+
+
 @pytest.fixture
 def queue(database):
     return Reviews(database)
@@ -55,7 +61,7 @@ def put(queue, name: str, pictures=PICTURES, **more):
 
 def decide(database, name: str, subject: str = "user-7") -> None:
     now_ms = database.now_ms()
-    database.write(lambda c: images.record(c, now_ms, sha(name), UNSURE, subject))
+    database.write(lambda c: record(c, now_ms, sha(name), subject))
 
 
 def count(database, name: str) -> int:
@@ -357,7 +363,7 @@ def test_what_changes_between_the_look_and_the_deletion_stays(database, clock):
 
     def write(work, **more):
         if not sent:
-            sent.append(plain(lambda c: images.record(c, clock(), sha("a"), UNSURE, "")))
+            sent.append(plain(lambda c: images.record(c, clock(), sha("a"), UNSURE)))
         return plain(work, **more)
 
     database.write = write

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from pictures import EXAMPLE, encode, plain
 from processes import COMMANDS, alive, descendants, free_port, running, serve
-from service import ImageServer
+from service import NO_TLS, ImageServer
 from tiny_models import FIVE, add_model, tiny_graph
 
 from demure.keys import make_key
@@ -42,7 +42,7 @@ PNG = {"content-type": "image/png"}
 
 def judged(port: int, data: bytes = SAFE, **headers: str) -> httpx.Response:
     url = f"http://127.0.0.1:{port}/v1/moderate"
-    return httpx.post(url, content=data, headers={**PNG, **headers}, trust_env=False, timeout=30)
+    return httpx.post(url, content=data, headers={**PNG, **headers}, trust_env=False, verify=NO_TLS, timeout=30)
 
 
 def decision(port: int, **headers: str) -> str:
@@ -68,7 +68,9 @@ def test_a_stop_under_load_answers_every_request_that_was_accepted(command, chec
 
     def ask() -> None:
         try:
-            answer = httpx.post(f"http://127.0.0.1:{port}/predict", params={"url": url}, trust_env=False, timeout=40)
+            answer = httpx.post(
+                f"http://127.0.0.1:{port}/predict", params={"url": url}, trust_env=False, verify=NO_TLS, timeout=40
+            )
             answers.append(answer.status_code)
         except httpx.TransportError as error:
             answers.append(repr(error))
@@ -104,7 +106,7 @@ def test_a_worker_that_is_killed_is_replaced_and_leaves_no_decoder(checkout: Pat
 
 def serves(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False, verify=NO_TLS).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -222,7 +224,7 @@ def test_weights_that_are_damaged_while_we_run_cost_their_own_model_alone(checko
     with running(serve(port), port, checkout, **{**tiny, "DEMURE_MODELS_DIR": str(other)}) as process:
         (other / "late.onnx").write_bytes(b"rot")
         ask = f"http://127.0.0.1:{port}/models/late/predict"
-        answer = httpx.post(ask, params={"url": url}, trust_env=False, timeout=30)
+        answer = httpx.post(ask, params={"url": url}, trust_env=False, verify=NO_TLS, timeout=30)
         assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
         assert str(other) not in answer.text
         assert decision(port) == "safe"
@@ -241,7 +243,9 @@ def test_idle_clients_cannot_take_the_last_file_descriptor(checkout: Path, tiny,
         try:
             url = images.url("/i.png", SAFE)
             body = {"items": [{"url": url}]}
-            answer = httpx.post(f"http://127.0.0.1:{port}/v1/moderate", json=body, trust_env=False, timeout=30)
+            answer = httpx.post(
+                f"http://127.0.0.1:{port}/v1/moderate", json=body, trust_env=False, verify=NO_TLS, timeout=30
+            )
             assert answer.json()["items"][0]["decision"] == "safe"
         finally:
             for connection in idle:
@@ -256,7 +260,7 @@ def test_no_descriptor_left_is_an_overload_and_passes(checkout: Path, tiny, imag
     with running(serve(port), port, checkout, **tiny) as process:
         assert decision(port) == "safe"
         before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=NO_TLS, timeout=30) as client:
             client.get("/livez")  # its connection stands
             open_now = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
             resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (open_now, before[1]))
@@ -307,4 +311,6 @@ def test_a_wall_clock_that_jumps_disturbs_no_request_and_no_limit(checkout: Path
 def predicted(port: int, url: str, authorization: str) -> str:
     headers = {"authorization": authorization}
     ask = f"http://127.0.0.1:{port}/predict"
-    return str(httpx.post(ask, params={"url": url}, headers=headers, trust_env=False, timeout=30).status_code)
+    return str(
+        httpx.post(ask, params={"url": url}, headers=headers, trust_env=False, verify=NO_TLS, timeout=30).status_code
+    )

@@ -40,7 +40,7 @@ def axe() -> str:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    with house_of(tmp_path) as house:
+    with house_of(tmp_path, spot_checks=0.01) as house:
         yield house
 
 

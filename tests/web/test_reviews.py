@@ -11,6 +11,7 @@ import httpx
 import pytest
 from pictures import EXAMPLE, encode
 from PIL import Image
+from service import serving, settings_for
 
 from demure.keys import make_key
 
@@ -29,10 +30,21 @@ def client(quick, keys):
         yield client
 
 
+@pytest.fixture(scope="module")
+def refusing(tiny, keys, tmp_path_factory):
+    """One service for all who are refused: they leave nothing behind."""
+    variables = {**tiny, "DEMURE_API_KEYS": "; ".join(entry for entry, _ in keys.values())}
+    with serving(settings_for(tmp_path_factory.mktemp("refusing"), **variables)) as client:
+        yield client
+
+
 @pytest.fixture
 def ask(client, keys):
     """Asks with the key of a scope: `ask("review", "GET", "/v1/reviews")`."""
+    return asking(client, keys)
 
+
+def asking(client: httpx.Client, keys: dict[str, tuple[str, str]]):
     def ask(scope: str, method: str, path: str, extra: dict[str, str] | None = None, **more) -> httpx.Response:
         headers = {"authorization": f"Bearer {keys[scope][1]}", **(extra or {})}
         return client.request(method, path, headers=headers, **more)
@@ -229,8 +241,11 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS, ids=[f"{m} {p}" for m, p in PATHS])
-def test_every_route_asks_for_a_key_with_its_scope_and_refuses_what_is_malformed(client, ask, method: str, path: str):
-    assert client.request(method, path).json()["code"] == "key_required"
+def test_every_route_asks_for_a_key_with_its_scope_and_refuses_what_is_malformed(
+    refusing, keys, method: str, path: str
+):
+    ask = asking(refusing, keys)
+    assert refusing.request(method, path).json()["code"] == "key_required"
     assert ask("classify", method, path).json()["code"] == "not_permitted"
     if method == "POST":
         for body in (b"", b"{", b"[]", b'{"version": "x"}', b'{"nonsense": 1}'):
@@ -250,7 +265,8 @@ ODD = {
 
 
 @pytest.mark.parametrize("metadata", ODD.values(), ids=ODD)
-def test_metadata_that_a_database_or_a_webhook_could_not_hold_is_refused(ask, metadata: str):
+def test_metadata_that_a_database_or_a_webhook_could_not_hold_is_refused(refusing, keys, metadata: str):
+    ask = asking(refusing, keys)
     picture = base64.b64encode(blue()).decode()
     one = f'"base64": "{picture}", "metadata": {metadata}'
     for scope, path, body in (

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pictures import EXAMPLE
 from processes import COMMANDS, alive, descendants, free_port, running, serve
-from service import ImageServer
+from service import NO_TLS, ImageServer
 
 from demure.keys import make_key
 
@@ -21,7 +21,9 @@ def test_a_picture_is_judged_and_a_signal_ends_all(command, checkout: Path, imag
     port = free_port()
     url = images.url("/coffee.jpg", EXAMPLE.read_bytes())
     with running(command(port), port, checkout) as process:
-        answer = httpx.post(f"http://127.0.0.1:{port}/predict", params={"url": url}, trust_env=False, timeout=30)
+        answer = httpx.post(
+            f"http://127.0.0.1:{port}/predict", params={"url": url}, trust_env=False, verify=NO_TLS, timeout=30
+        )
         assert answer.json()["neutral"] > 0.9
         family = descendants(process.pid)
         assert family  # the decoders at least
@@ -39,10 +41,14 @@ def test_metrics_of_several_workers_are_added_up(checkout: Path, images: ImageSe
         workers = set()
         for _ in range(40):  # a connection each, so that both workers get some
             answer = httpx.post(
-                f"http://127.0.0.1:{port}/predict?url={url}", headers=headers, trust_env=False, timeout=30
+                f"http://127.0.0.1:{port}/predict?url={url}",
+                headers=headers,
+                trust_env=False,
+                verify=NO_TLS,
+                timeout=30,
             )
             assert answer.status_code == 200
-        text = httpx.get(f"http://127.0.0.1:{port}/metrics", headers=headers, trust_env=False).text
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", headers=headers, trust_env=False, verify=NO_TLS).text
         workers = {line.split()[2] for line in process.lines if "Booting worker" in line}
     assert re.search(r'demure_requests_total\{route="/predict",status="200"\} 40\.0', text)
     assert re.search(r'demure_stage_seconds_count\{stage="decode"\} 40\.0', text)
@@ -73,7 +79,11 @@ def test_the_log_tells_host_and_hash_and_no_query_string(checkout: Path, images:
     url = images.url("/coffee.jpg?token=hunter2", EXAMPLE.read_bytes())
     with running(serve(port), port, checkout) as process:
         answer = httpx.post(
-            f"http://127.0.0.1:{port}/v1/moderate", json={"items": [{"url": url}]}, trust_env=False, timeout=30
+            f"http://127.0.0.1:{port}/v1/moderate",
+            json={"items": [{"url": url}]},
+            trust_env=False,
+            verify=NO_TLS,
+            timeout=30,
         )
         sha256 = answer.json()["items"][0]["sha256"]
         httpx.post(
@@ -81,6 +91,7 @@ def test_the_log_tells_host_and_hash_and_no_query_string(checkout: Path, images:
             params={"url": url},
             headers={"x-request-id": "r-7"},
             trust_env=False,
+            verify=NO_TLS,
             timeout=30,
         )
     log = "".join(process.lines)

@@ -14,11 +14,11 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-import uvicorn
-from databases import Clock, migrated
+from databases import Clock, migrated, new_database
 from fastapi import Depends, FastAPI, Request
 from jinja2 import UndefinedError
 from limits import RateLimitItem, RateLimitItemPerMinute
+from service import NO_TLS, listening
 from starlette.exceptions import HTTPException
 from typer.testing import CliRunner
 
@@ -80,23 +80,6 @@ def build(users: Users, attempts: RateLimitItem, access: Access, keys: Keys) -> 
     return app
 
 
-@contextlib.contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, ws="none", proxy_headers=False, server_header=False)
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
 @dataclass
 class Site:
     """`browser()` gives a client with cookies of its own that says, as browsers do, where its forms come from."""
@@ -119,7 +102,8 @@ def site_of(
     tmp_path: Path, attempts: RateLimitItem = RateLimitItemPerMinute(10_000), access: Access = Access()
 ) -> Iterator[Site]:
     clock, keys = Clock(), Keys()
-    with migrated(f"sqlite:///{tmp_path / 'demure.db'}", clock) as database, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(migrated(stack.enter_context(new_database("sqlite", tmp_path)), clock))
         users = Users(database, Passwords(memory_kib=8, passes=1))
         users.set_up(users.invite("anna", Role.REVIEWER, "test"), WORDS)
         users.set_up(users.invite("root", Role.ADMIN, "test"), WORDS)
@@ -128,7 +112,9 @@ def site_of(
         url = stack.enter_context(listening(app))
 
         def browser() -> httpx.Client:
-            client = httpx.Client(base_url=url, headers={**PAGE, "origin": url}, trust_env=False, timeout=30)
+            client = httpx.Client(
+                base_url=url, headers={**PAGE, "origin": url}, trust_env=False, verify=NO_TLS, timeout=30
+            )
             return stack.enter_context(client)
 
         yield Site(url, users, clock, keys, browser)
@@ -154,7 +140,9 @@ def cookie_of(browser: httpx.Client) -> str:
 
 
 def with_cookie(site: Site, value: str, name: str = "demure", **headers: str) -> httpx.Response:
-    return httpx.get(f"{site.url}/review", headers={"cookie": f"{name}={value}", **headers}, trust_env=False)
+    return httpx.get(
+        f"{site.url}/review", headers={"cookie": f"{name}={value}", **headers}, trust_env=False, verify=NO_TLS
+    )
 
 
 # The way of somebody who reviews.
@@ -332,7 +320,7 @@ def test_one_word_of_tls_is_enough(scheme, forwarded, tls):
 @pytest.mark.parametrize("value", ["", "a", "a" * 5000, '"', "%00", "=", "\xe4", "'; DROP TABLE sessions;--"], ids=repr)
 def test_a_cookie_that_is_none_of_ours_is_no_session(site, value):
     headers = {"cookie": f"demure={value}".encode("latin-1")}
-    assert httpx.get(f"{site.url}/review", headers=headers, trust_env=False).status_code == 401
+    assert httpx.get(f"{site.url}/review", headers=headers, trust_env=False, verify=NO_TLS).status_code == 401
 
 
 # Who would use another's session.
@@ -438,7 +426,7 @@ def test_a_post_from_another_site_is_refused_even_with_the_token(site, headers):
         ("/review/sign-in", {"name": "anna", "password": WORDS}),
         ("/review/set-up", {"token": link, "password": WORDS, "again": WORDS}),
     ):
-        answer = httpx.post(site.url + path, data=form, headers=sent, trust_env=False)
+        answer = httpx.post(site.url + path, data=form, headers=sent, trust_env=False, verify=NO_TLS)
         assert (answer.status_code, answer.json()["code"]) == (403, "not_permitted"), path
         assert "set-cookie" not in answer.headers
     assert site.users.session(token)
@@ -454,12 +442,15 @@ def test_several_origins_are_not_ours_if_one_is_not(site):
         (["https://evil.example", site.url], 403),
     ):
         answer = httpx.post(
-            f"{site.url}/review", headers=[*headers, *(("origin", o) for o in origins)], trust_env=False
+            f"{site.url}/review", headers=[*headers, *(("origin", o) for o in origins)], trust_env=False, verify=NO_TLS
         )
         assert answer.status_code == status, origins
     for sites, status in ((["same-origin"], 200), (["same-origin", "cross-site"], 403)):
         answer = httpx.post(
-            f"{site.url}/review", headers=[*headers, *(("sec-fetch-site", s) for s in sites)], trust_env=False
+            f"{site.url}/review",
+            headers=[*headers, *(("sec-fetch-site", s) for s in sites)],
+            trust_env=False,
+            verify=NO_TLS,
         )
         assert answer.status_code == status, sites
 
@@ -481,7 +472,10 @@ def test_a_post_from_our_own_page_is_taken(site, headers):
         name: value.format(own=site.url, host=site.url.removeprefix("http://")) for name, value in headers.items()
     }
     form = {"name": "anna", "password": WORDS}
-    assert httpx.post(f"{site.url}/review/sign-in", data=form, headers=headers, trust_env=False).status_code == 303
+    assert (
+        httpx.post(f"{site.url}/review/sign-in", data=form, headers=headers, trust_env=False, verify=NO_TLS).status_code
+        == 303
+    )
 
 
 def test_a_form_without_a_session_must_say_where_it_comes_from_and_one_with_a_token_need_not(site):
@@ -491,9 +485,9 @@ def test_a_form_without_a_session_must_say_where_it_comes_from_and_one_with_a_to
         ("/review/sign-in", {"name": "anna", "password": WORDS}),
         ("/review/set-up", {"token": link, "password": WORDS, "again": WORDS}),
     ):
-        assert httpx.post(site.url + path, data=form, trust_env=False).status_code == 403
+        assert httpx.post(site.url + path, data=form, trust_env=False, verify=NO_TLS).status_code == 403
     headers = {"cookie": f"demure={token}", "x-csrf-token": session.csrf}
-    assert httpx.post(f"{site.url}/review", headers=headers, trust_env=False).status_code == 200
+    assert httpx.post(f"{site.url}/review", headers=headers, trust_env=False, verify=NO_TLS).status_code == 200
 
 
 def test_every_way_of_asking_that_could_change_something_needs_the_token(site):

@@ -26,7 +26,7 @@ from demure.errors import InvalidSetting, StorageFull, StorageUnavailable
 
 T = TypeVar("T")
 
-HEAD = "0002"  # the last migration
+HEAD = "0003"  # the last migration
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x64656D757265  # of PostgreSQL, while migrating; any number that nobody else takes
 _BUSY_MS = 10_000
@@ -109,19 +109,20 @@ def upsert(
 ) -> None:
     """Insert rows, or give those with the same `keys` their values, except those to `keep`. All rows name the same columns."""
     rows = [values] if isinstance(values, Mapping) else list(values)
-    statement = _insert(table, connection)
+    statement = insert_into(table, connection.dialect.name)
     new = {name: statement.excluded[name] for name in rows[0] if name not in keys and name not in keep}
     connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=new), rows)
 
 
 def insert_new(table: Table, connection: Connection, values: Mapping[str, Any]) -> Row[Any] | None:
     """Insert a row and return it; None where another has what must be unique."""
-    statement = _insert(table, connection).values(values).on_conflict_do_nothing().returning(table)
+    statement = insert_into(table, connection.dialect.name).values(values).on_conflict_do_nothing().returning(table)
     return connection.execute(statement).one_or_none()
 
 
-def _insert(table: Table, connection: Connection) -> Any:
-    return (sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert)(table)
+def insert_into(table: Table, dialect: str) -> Any:
+    """An INSERT that knows ON CONFLICT."""
+    return (sqlite_insert if dialect == "sqlite" else postgresql_insert)(table)
 
 
 def revision(connection: Connection) -> str | None:

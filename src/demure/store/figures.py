@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
-from demure.reviews import Kind, State, Verdict
+from demure.reviews import DISPUTES, Kind, State, Verdict
 from demure.store.schema import events, reviews
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -130,7 +130,10 @@ def waiting(connection: Connection, now_ms: int, at_most: int = MOST_WAITING) ->
         for rank in (0, 1)  # as the index has it: two look-ups, and no walk through all that is open
     ]
     oldest = min((ms for ms in ranks if ms is not None), default=None)
-    by_kind = {kind: counts.get(kind, 0) for kind in Kind}
+    counts[Kind.UNKNOWN] = counts.get(Kind.UNKNOWN, 0) + counts.pop(
+        Kind.CHECK, 0
+    )  # not to be told apart while they wait
+    by_kind = {kind: counts.get(kind, 0) for kind in (Kind.UNKNOWN, *DISPUTES)}
     is_cut = sum(counts.values()) == at_most
     return Waiting(by_kind, None if oldest is None else max(0, now_ms - oldest), is_cut)
 

@@ -1,23 +1,39 @@
-"""What the machine decided on each image, and who sent it."""
+"""What the machine decided on each image, with what chance it came before a person, and who sent it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from demure.reviews import Judgement, Submission
 from demure.store.database import upsert
 from demure.store.schema import images, submissions
 
 
-def record(connection: Connection, now_ms: int, sha256: bytes, judgement: Judgement, subject: str) -> None:
-    """The last decision counts. Of who sent it only the subject is kept, if told: to be found when it is to be forgotten."""
+def record(connection: Connection, now_ms: int, sha256: bytes, judgement: Judgement) -> None:
+    """The last decision counts."""
     values = {"sha256": sha256, **asdict(judgement), "first_ms": now_ms, "decided_ms": now_ms}
     upsert(images, connection, values, ["sha256"], keep=["first_ms"])
-    if subject:
-        note_submission(connection, now_ms, sha256, Submission(subject=subject))
+
+
+def enter(connection: Connection, sha256: bytes, chance: float) -> tuple[float, bool]:
+    """The chance that an image of which there is a record was given when it was first sent for review, and whether that is now.
+
+    Of several who send it at once one is the first: the others wait for the row.
+    """
+    this = images.c.sha256 == sha256
+    first = update(images).where(this, images.c.chance.is_(None)).values(chance=chance)
+    if connection.execute(first).rowcount:
+        return chance, True
+    return connection.execute(select(images.c.chance).where(this)).scalar_one(), False
+
+
+def is_kept(connection: Connection, sha256: bytes) -> bool:
+    """Whether nobody asked to forget an image since it was decided; nobody can until the transaction ends."""
+    kept = select(images.c.sha256).where(images.c.sha256 == sha256).with_for_update(read=True)
+    return connection.execute(kept).first() is not None
 
 
 def note_submission(connection: Connection, now_ms: int, sha256: bytes, submission: Submission) -> None:

@@ -30,6 +30,7 @@ from demure.store.schema import (
     reviews,
     sessions,
     submissions,
+    tallies,
 )
 
 DAY_MS = 86_400_000
@@ -80,6 +81,7 @@ def sweep(database: Database, keep: Keep, endpoints: Sequence[str] = ()) -> Swep
         (reviews, _shown_until(now_ms), partial(_remove_previews, now_ms, expire)),
         (reviews, _blind_since(now_ms - keep.previews_days * DAY_MS), expire),
         (reviews, _done_before(judged_ms), _remove_reviews),
+        (tallies, tallies.c.day < judged_ms // DAY_MS, _rows(tallies)),
         (images, (images.c.decided_ms < decided_ms) & ~_in_queue(images), _rows(images)),
         (submissions, (submissions.c.sent_ms < decided_ms) & ~_in_queue(submissions), _rows(submissions)),
         (events, _sent_before(decided_ms, [sha256.hex() for _, sha256 in hidden]), _remove_events),

@@ -12,12 +12,13 @@ from sqlalchemy.exc import IntegrityError
 
 from demure.errors import Conflict, NotPermitted, SourceNotFound, StorageUnavailable
 from demure.previews import Preview
-from demure.reviews import Actor, Judgement, Kind, Move, Opening, Order, Review, State, Verdict, after
+from demure.reviews import DISPUTES, Actor, Judgement, Kind, Move, Opening, Order, Review, State, Verdict, after
 from demure.store import memory
 from demure.store.audit import append
+from demure.store.checks import unknown_scores
 from demure.store.database import Database, insert_new
 from demure.store.events import emit
-from demure.store.images import note_submission, submissions_of
+from demure.store.images import is_kept, note_submission, submissions_of
 from demure.store.memory import HashKind
 from demure.store.schema import previews, reviews, skips
 
@@ -46,10 +47,15 @@ class Reviews:
         now_ms = self._database.now_ms()
 
         def work(connection: Connection) -> Review:
+            if opening.kind is Kind.CHECK and not is_kept(connection, opening.sha256):  # it comes after the answer
+                raise SourceNotFound("this image was forgotten meanwhile")
             note_submission(connection, now_ms, opening.sha256, opening.submission)
-            found = self._insert(connection, opening, now_ms) or self._join(connection, opening)
+            place = (
+                opening.judgement.score or 0.0 if opening.place is None else opening.place(unknown_scores(connection))
+            )
+            found = self._insert(connection, opening, place, now_ms) or self._join(connection, opening)
             if found is None:  # it was settled while we waited for it
-                found = self._insert(connection, opening, now_ms)
+                found = self._insert(connection, opening, place, now_ms)
             if found is None:
                 raise StorageUnavailable("this image's review is changing at this moment; try again")
             if State(found.state) is State.OPEN:
@@ -218,7 +224,7 @@ class Reviews:
             self.on_event()
         return moved
 
-    def _insert(self, connection: Connection, opening: Opening, now_ms: int) -> Row[Any] | None:
+    def _insert(self, connection: Connection, opening: Opening, place: float, now_ms: int) -> Row[Any] | None:
         """A new item, unless the image stands in the queue."""
         values = {
             "id": secrets.token_hex(12),
@@ -228,6 +234,9 @@ class Reviews:
             "version": 1,
             "rank": _rank(opening.kind),
             "priority": opening.priority,
+            "place": place,
+            "chance": opening.chance,
+            "tally": opening.tally,
             "opened_ms": now_ms,
             "note": opening.note,
             **vars(opening.judgement),
@@ -243,7 +252,9 @@ class Reviews:
         if found is None or found.state == State.ESCALATED:  # that is frozen
             return found
         news: dict[str, Any] = {"priority": max(found.priority, opening.priority)}
-        if opening.kind is not Kind.UNKNOWN and _rank(opening.kind) <= found.rank:
+        if found.chance is None and _is_same_decision(found, opening.judgement):
+            news |= {"chance": opening.chance, "tally": opening.tally}
+        if opening.kind in DISPUTES and _rank(opening.kind) <= found.rank:
             news |= {"kind": opening.kind, "rank": _rank(opening.kind), "note": opening.note or found.note}
         changed = update(reviews).where(reviews.c.id == found.id).values(news).returning(reviews)
         return connection.execute(changed).one()
@@ -281,8 +292,13 @@ def _rank(kind: Kind) -> int:
     return 0 if kind is Kind.APPEAL else 1
 
 
+def _is_same_decision(found: Row[Any], judgement: Judgement) -> bool:
+    names = ("model", "policy", "policy_version", "decision")
+    return all(getattr(found, name) == getattr(judgement, name) for name in names)
+
+
 def _by(order: Order) -> list[ColumnElement[Any]]:
-    first = {Order.OLDEST: [], Order.RISK: [reviews.c.score.desc()], Order.PRIORITY: [reviews.c.priority.desc()]}[order]
+    first = {Order.OLDEST: [], Order.RISK: [reviews.c.place.desc()], Order.PRIORITY: [reviews.c.priority.desc()]}[order]
     return [*first, reviews.c.opened_ms, reviews.c.id]
 
 
@@ -295,7 +311,7 @@ def _event(connection: Connection, before: Review, moved: Review) -> dict[str, A
     """What the site is told: enough to find its own record, and nothing of the picture."""
     return {
         "review": moved.id,
-        "kind": moved.kind,
+        "kind": (moved if moved.verdict else before).told_kind,
         "sha256": moved.sha256,
         "decision": moved.judgement.decision,
         "verdict": moved.verdict,

@@ -52,6 +52,33 @@ images = Table(
     Column("policy_version", Text, nullable=False),
     Column("first_ms", BigInteger, nullable=False),
     Column("decided_ms", BigInteger, nullable=False, index=True),
+    Column("chance", Float),  # to come before a person, when it was first sent for review; None: it never was
+)
+
+# How many images were sent for review, and how many of them went there: what rates are reckoned from. Of each image the first
+# time that it came; nothing here tells which they were.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("day", Integer, nullable=False),  # since 1970, UTC
+    Column("model", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("policy_version", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("chance", Float, nullable=False),  # of each to be chosen
+    Column("bin", SmallInteger, nullable=False),  # of the score: drift.bin_of
+    Column("images", Integer, nullable=False),
+    Column("chosen", Integer, nullable=False),
+    UniqueConstraint("day", "model", "policy", "policy_version", "decision", "chance", "bin"),
+)
+
+# One row, once it was needed: by what spot checks are drawn.
+seeds = Table(
+    "seeds",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("seed", LargeBinary, nullable=False),
 )
 
 # Who sent an image, by the site's own names. Only of images that went to review, or whose subject was told.
@@ -77,6 +104,9 @@ reviews = Table(
     Column("version", Integer, nullable=False),
     Column("rank", SmallInteger, nullable=False),  # 0 before 1: appeals come first
     Column("priority", Float, nullable=False),  # the caller's number; higher comes first
+    Column("place", Float, nullable=False, server_default=text("0")),  # by risk: the score, but for spot checks
+    Column("chance", Float),  # with which it came before a person; None where somebody asked for that
+    Column("tally", BigInteger, index=True),  # the row that it was counted in
     Column("opened_ms", BigInteger, nullable=False, index=True),
     Column("note", Text),  # of who reports or appeals
     Column("claimed_by", Text),
@@ -109,7 +139,7 @@ Index(
 )
 # The next item is the first of an index, however many wait.
 Index("queue_by_age", reviews.c.state, reviews.c.rank, reviews.c.opened_ms, reviews.c.id)
-Index("queue_by_risk", reviews.c.state, reviews.c.rank, reviews.c.score.desc(), reviews.c.opened_ms, reviews.c.id)
+Index("queue_by_risk", reviews.c.state, reviews.c.rank, reviews.c.place.desc(), reviews.c.opened_ms, reviews.c.id)
 Index(
     "queue_by_priority", reviews.c.state, reviews.c.rank, reviews.c.priority.desc(), reviews.c.opened_ms, reviews.c.id
 )
@@ -263,9 +293,11 @@ __all__ = [
     "metadata",
     "previews",
     "reviews",
+    "seeds",
     "sessions",
     "skips",
     "submissions",
+    "tallies",
     "tombstones",
     "users",
 ]

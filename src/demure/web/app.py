@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     fetcher = Fetcher(settings.fetch_limits, ssl_context=tls)
     sandbox = Sandbox(settings.threads, settings.sandbox_limits, on_restart=metrics.restarts.inc)
     workers = Workers(settings.threads, settings.threads * settings.max_waiting, metrics.admitted.set)
-    checker = Checker(fetcher, workers, desk)
+    checker = Checker(fetcher, workers, desk, lambda code: metrics.lost_checks.labels(code).inc())
     engine = Engine(settings, classifiers, policies, sandbox, workers, checker, desk, metrics)
     engine.screener(None)  # an unknown default policy or model is found now and not by the first request
 
@@ -74,8 +74,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await asyncio.to_thread(engine.load)
         await asyncio.to_thread(_announce, app, desk)
         structlog.get_logger().info("ready", version=__version__, seconds=round(time.perf_counter() - started, 2))
-        async with Chores(desk, metrics, tls).running():
+        async with Chores(desk, metrics, tls, policies).running():
             yield
+        await checker.finish()
         await asyncio.to_thread(workers.close)
         await fetcher.aclose()
         sandbox.close()
@@ -91,7 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # one path each, and no answer that names a Host
         lifespan=lifespan,
     )
-    app.state.engine, app.state.desk = engine, desk
+    app.state.engine, app.state.desk, app.state.policies = engine, desk, policies
     app.state.accounts = accounts = Accounts(desk.users)
     for router in (compat.router, api.router, reviews.router, records.router, docs.router, *_PAGES):
         app.include_router(router)

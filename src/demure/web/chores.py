@@ -1,10 +1,11 @@
-"""What the service does unasked, while it runs: it tells the site what happened, and sweeps away what has had its time."""
+"""What the service does unasked, while it runs: it tells the site what happened, sweeps away what has had its time, and looks
+whether policies keep what they promised."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
@@ -13,23 +14,29 @@ from sqlalchemy import Connection
 from demure.courier import Courier
 from demure.desk import Desk
 from demure.errors import DemureError
+from demure.policy import Policy
 from demure.post import Poster
 from demure.store.events import Outbox, outbox
 from demure.store.figures import Waiting, waiting
 from demure.store.retention import keep_of, sweep
 from demure.telemetry import Metrics
+from demure.web.standing import Standing, default_of, known_now
 
 _FIRST_SWEEP_S, _SWEEP_S = 60.0, 300.0
 _COUNT_S = 60.0
+_JUDGE_S = 600.0
+_DAY_MS = 86_400_000
 
 
 class Chores:
     """Begun and ended with the service."""
 
-    def __init__(self, desk: Desk, metrics: Metrics, tls: ssl.SSLContext) -> None:
+    def __init__(self, desk: Desk, metrics: Metrics, tls: ssl.SSLContext, policies: Mapping[str, Policy]) -> None:
         settings = desk.settings
         self._desk = desk
         self._metrics = metrics
+        self._policies = policies
+        self._warned_day = 0
         self._keep = keep_of(settings)
         self._poster = Poster(settings.webhooks.limits, ssl_context=tls)
         self._courier = Courier(desk.database, self._poster, settings.webhooks)
@@ -40,7 +47,7 @@ class Chores:
         stop = asyncio.Event()
         self._desk.reviews.on_event = self._courier.wake
         courier = asyncio.create_task(self._courier.run(stop))
-        others = [asyncio.create_task(self._sweep()), asyncio.create_task(self._count())]
+        others = [asyncio.create_task(work) for work in (self._sweep(), self._count(), self._watch())]
         try:
             yield
         finally:
@@ -79,6 +86,37 @@ class Chores:
             except Exception:  # noqa: BLE001  the next count may do better
                 self._log.exception("not counted")
             await asyncio.sleep(_COUNT_S)
+
+    async def _watch(self) -> None:
+        """What verdicts say of the policies, for /metrics; once a day, and at the start, what is wrong with them is logged."""
+        while True:
+            try:
+                await asyncio.to_thread(self.watch)
+            except DemureError as error:
+                self._log.warning("policies not watched", code=error.code)
+            except Exception:  # noqa: BLE001  the next look may do better
+                self._log.exception("policies not watched")
+            await asyncio.sleep(_JUDGE_S)
+
+    def watch(self) -> None:
+        now_ms, default = self._desk.database.now_ms(), default_of(self._policies, self._desk.settings)
+        known = self._desk.database.read(lambda c: known_now(c, now_ms, self._policies, default))
+        self._metrics.observe_policies(known.standings)
+        if now_ms // _DAY_MS > self._warned_day:
+            self._warned_day = now_ms // _DAY_MS
+            for standing in known.standings:
+                self._warn(standing)
+
+    def _warn(self, standing: Standing) -> None:
+        log = self._log.bind(policy=standing.policy, version=standing.version, model=standing.model)
+        for kept in (standing.missed, standing.false_alarm):
+            if kept.is_broken:
+                live = {"live": kept.live.value, "low": kept.live.low, "high": kept.live.high}
+                log.warning("a promise is broken", promise=kept.name, promised=kept.promised, **live)
+        if standing.drift is not None and standing.is_drifting:
+            log.warning("scores drift", distance=standing.drift.distance, allowed=standing.drift.allowed)
+        if standing.is_checked and standing.due.is_short:
+            log.warning("chosen images are not judged", chosen=standing.due.chosen, judged=standing.due.judged)
 
     def _look(self, connection: Connection) -> tuple[Waiting, Outbox]:
         return waiting(connection, self._desk.database.now_ms()), outbox(connection)

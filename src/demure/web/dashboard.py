@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from demure.accounts import Session
+from demure.checks import SpotChecks
 from demure.reviews import Kind, Review, State
 from demure.store.custody import Escalation, escalations
 from demure.store.events import DeadLetter, dead_letters
@@ -18,6 +19,7 @@ from demure.web.facts import duration
 from demure.web.problems import RequestError
 from demure.web.review_page import AtDesk, ReviewId, SignedIn, desk_of, procedure
 from demure.web.sessions import read_form, require_admin
+from demure.web.standing import DAYS, default_of, known_to_all
 from demure.web.templates import render
 
 _PAGE = 50  # items
@@ -25,6 +27,7 @@ _DEAD_LETTERS = 20
 _SENDERS = 5  # named
 _ESCALATED = "/review/escalated"
 _KINDS = {Kind.UNKNOWN: "undecided", Kind.REPORT: "reported", Kind.APPEAL: "appealed"}
+_DAY_MS = 86_400_000
 
 router = APIRouter(prefix="/review", include_in_schema=False)
 
@@ -34,7 +37,11 @@ Admin = Annotated[Session, Depends(require_admin)]
 @router.get("/dashboard")
 def show_dashboard(request: Request, session: SignedIn, desk: AtDesk) -> Response:
     now_ms = desk.database.now_ms()
-    found = desk.database.read(lambda c: figures(c, now_ms, str(session.actor)))
+    policies = request.app.state.policies
+    default = default_of(policies, desk.settings)
+    found, known = desk.database.read(
+        lambda c: (figures(c, now_ms, str(session.actor)), known_to_all(c, now_ms, policies, default))
+    )
     frozen, letters = (0, list[DeadLetter]())
     if session.is_admin:
         frozen, letters = desk.database.read(lambda c: (escalated(c), dead_letters(c, _DEAD_LETTERS)))
@@ -44,7 +51,12 @@ def show_dashboard(request: Request, session: SignedIn, desk: AtDesk) -> Respons
         "dashboard.html",
         figures=found,
         kinds=[(_KINDS[kind], count) for kind, count in found.waiting.by_kind.items()],
-        kind_words={str(kind): words for kind, words in _KINDS.items()},
+        standings=known.standings,
+        checks_are_on=desk.settings.spot_checks != SpotChecks(),
+        known_days=DAYS,
+        known_until=_date(known.before_ms - _DAY_MS)[:10],
+        is_behind=known.before_ms < now_ms // _DAY_MS * _DAY_MS,
+        percent=percent,
         oldest=None if oldest is None else duration(oldest),
         alert=desk.settings.review_alert,
         hours=[_clock(now_ms - number * 3_600_000) for number in reversed(range(HOURS))],
@@ -88,7 +100,7 @@ def _frozen(review: Review, escalation: Escalation | None, senders: list[dict[st
         "id": review.id,
         "sha256": review.sha256,
         "version": review.version,
-        "kind": _KINDS[review.kind],
+        "kind": _KINDS[review.told_kind],
         "opened": _date(review.opened_ms),
         "by": escalation.by.removeprefix("user:") if escalation else None,
         "at": _date(escalation.at_ms) if escalation else None,
@@ -108,6 +120,13 @@ def _letter(letter: DeadLetter) -> dict[str, Any]:
         "failure": letter.failure,
         "died": _date(letter.died_ms),
     }
+
+
+def percent(share: float) -> str:
+    """In two figures at least: 0.42 %, 4.2 %, 42 %."""
+    shown = 100 * share
+    digits = 0 if shown >= 9.95 or shown == 0 else 1 if shown >= 0.995 else 2 if shown >= 0.0995 else 3
+    return f"{shown:.{digits}f} %"
 
 
 def _date(ms: int) -> str:

@@ -92,8 +92,8 @@ def facts_of(review: Review, pictures: Sequence[tuple[int, int, int, int]], send
     return Facts(
         id=review.id,
         version=review.version,
-        kind=review.kind,
-        kind_words=_KINDS[review.kind],
+        kind=review.told_kind,
+        kind_words=_KINDS[review.told_kind],
         note=review.note,
         waited=duration(now_ms - review.opened_ms),
         media=tuple(_media(media)),

@@ -168,9 +168,8 @@ async def _details(desk: Desk, review: Review) -> ReviewDetails:
 
 def _fields(review: Review) -> dict[str, Any]:
     return {
-        **{
-            name: getattr(review, name) for name in ("id", "kind", "state", "version", "priority", "note", "claimed_by")
-        },
+        **{name: getattr(review, name) for name in ("id", "state", "version", "priority", "note", "claimed_by")},
+        "kind": review.told_kind,
         **{name: getattr(review, name) for name in ("sha256", "verdict", "verdict_by", "verdict_note")},
         **vars(review.judgement),
         "opened": iso(review.opened_ms),

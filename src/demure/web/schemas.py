@@ -144,7 +144,7 @@ class ReviewFacts(BaseModel):
     """One item of the queue. Times are ISO 8601, UTC."""
 
     id: str
-    kind: Literal["unknown", "report", "appeal"]
+    kind: Literal["unknown", "check", "report", "appeal"]  # a check is called unknown until it is settled
     state: Literal["open", "settled", "escalated", "expired"]
     version: int
     priority: float
