@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 from processes import free_port, running, serve
+from service import NO_TLS
 from sqlalchemy import insert, select
 
 from demure.keys import make_key
@@ -22,6 +23,7 @@ from demure.store.database import Database
 from demure.store.schema import hashes, reviews
 
 CLIENTS = 4
+_BEGUN_S = 20.0  # on a machine that has much else to do
 _JUDGEMENT = Judgement("unknown", "uncertain", 0.5, None, None, None, "tiny", "colours", "1")
 
 
@@ -46,13 +48,16 @@ class Killed:
         database.close()
 
     def once(self) -> None:
-        """Start the service, let clients judge, and kill it after a while of its own."""
-        port = free_port()
+        """Start the service, let clients judge, and kill it a while of its own after they have begun."""
+        port, before = free_port(), len(self.acknowledged)
         with running(serve(port), port, self._folder, **self._variables) as process:
             stop = threading.Event()
             with ThreadPoolExecutor(CLIENTS) as pool:
                 clients = [pool.submit(self._judge, port, stop) for _ in range(CLIENTS)]
-                time.sleep(self._random.uniform(0.05, 0.4))
+                deadline = time.monotonic() + _BEGUN_S
+                while len(self.acknowledged) == before and time.monotonic() < deadline:
+                    time.sleep(0.005)
+                time.sleep(self._random.uniform(0.0, 0.35))
                 os.kill(process.pid, signal.SIGKILL)
                 stop.set()
                 for client in clients:
@@ -76,7 +81,9 @@ class Killed:
     def _judge(self, port: int, stop: threading.Event) -> None:
         with (
             suppress(httpx.TransportError),
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=self._headers, trust_env=False) as client,
+            httpx.Client(
+                base_url=f"http://127.0.0.1:{port}", headers=self._headers, trust_env=False, verify=NO_TLS
+            ) as client,
         ):
             while not stop.is_set():
                 claimed = client.post("/v1/reviews/claim", json={"lease_s": 1}).json()["review"]

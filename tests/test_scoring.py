@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import sqlite3
 import subprocess
@@ -411,27 +412,30 @@ with ScoreCache(path) as cache:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_was_ended_half_way_is_gone_on_with(tmp_path: Path, models_dir: Path, classifiers, how):
-    names = range(260)
-    folder = folder_of(tmp_path, **{f"safe_{n:03}": encode(plain([n % 256, n // 256, 7], 40), "PNG") for n in names})
+    names = range(160)
+    folder = folder_of(tmp_path, **{f"safe_{n:03}": encode(plain([n, 0, 7], 40), "PNG") for n in names})
     path = tmp_path / "scores.sqlite3"
     command = [sys.executable, "-c", KILLED, str(folder), str(models_dir), str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    # With threads of its own for each fingerprint, a child on a busy machine takes ten times as long.
+    quick = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=quick, text=True, **quiet) as process:
         done = 0
         for line in process.stdout:
             done = int(line)
-            if done == 130:
+            if done == 120:
                 process.send_signal(how)
         process.wait(timeout=20)
     assert process.returncode in (-signal.SIGKILL, -signal.SIGINT, 1)
-    assert 130 <= done < 260
+    assert 120 <= done < 160
     connection = sqlite3.connect(path)
     ((kept,),) = connection.execute("SELECT count(DISTINCT sha256) FROM scores")
     connection.close()
-    assert kept >= (30 if how is signal.SIGKILL else done)  # the last hundred may be on their way to the disk
+    assert kept >= (20 if how is signal.SIGKILL else done)  # the last hundred may be on their way to the disk
     with ScoreCache(path) as cache:
         found = scored(folder, classifiers, cache=cache)
-    assert asked(classifiers) == {"colour": 260 - kept, "redness": 260 - kept}
-    assert same(found, scored(folder, classifiers))
+    assert asked(classifiers) == {"colour": 160 - kept, "redness": 160 - kept}
+    assert found.scores["redness"]["redness"] == pytest.approx(np.arange(160) / 255, abs=1e-6)
 
 
 def test_stopping_half_way_keeps_what_was_scored(tmp_path: Path, classifiers):
