@@ -218,6 +218,14 @@ def test_a_file_that_cannot_be_used_is_named_and_may_be_deleted(path: Path, dama
     assert "delete it, with the files scores.sqlite3-wal and -shm" in caught.value.message
 
 
+def test_damage_that_is_met_while_writing_is_told_too(path: Path):
+    path.parent.mkdir()
+    cut(path)
+    with pytest.raises(StorageUnavailable, match="cannot be used"), ScoreCache(path) as cache:
+        for number in range(300, 400):
+            cache.put(sha256(number), {"colour": ONE}, VERSIONS)
+
+
 def test_another_programs_database_is_not_touched(path: Path):
     path.parent.mkdir()
     anothers(path)

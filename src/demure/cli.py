@@ -149,6 +149,7 @@ def policies(as_json: Annotated[bool, typer.Option("--json", help="One JSON obje
                 "default": name == settings.policy,
                 "adult": policy.rule(Outcome.ADULT),
                 "safe": policy.rule(Outcome.SAFE),
+                **({"promise": policy.promise.terms} if policy.promise else {}),
                 "description": policy.description,
             }
             for name, policy in known_policies(witnesses, settings.policies_dir, settings.policy).items()

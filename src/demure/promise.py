@@ -30,6 +30,13 @@ class Promise:
     adult_scores: tuple[int, ...]  # images by bin of their score (drift.EDGES)
     safe_scores: tuple[int, ...]
 
+    @property
+    def terms(self) -> str:
+        """In words: what and how surely."""
+        shares = (("missed", self.max_missed), ("false alarms", self.max_false_alarm))
+        told = " and ".join(f"{name} <= {share:g}" for name, share in shares if share is not None)
+        return f"{told}, with a confidence of {self.confidence:g}, judged by {self.model}"
+
 
 _OPTIONAL = ("max_missed", "max_false_alarm")
 

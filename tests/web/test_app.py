@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from service import settings_for
 
+from demure.drift import BINS
 from demure.errors import DamagedWeights, InvalidPolicy, InvalidSetting, UnknownModel, UnknownPolicy
+from demure.policy import parse_policy
+from demure.policy_file import policy_text
+from demure.promise import Promise
 from demure.web.app import create_app
 
 
@@ -55,6 +61,18 @@ def test_the_default_policy_may_be_a_file_and_is_known_by_its_name(tiny, tmp_pat
     engine = create_app(settings_for(tmp_path, **{**tiny, "DEMURE_POLICY": str(path)})).state.engine
     assert engine.screener(None).policy.name == "mine"
     assert engine.screener("mine").policy == engine.screener(None).policy
+
+
+@pytest.mark.parametrize(("model", "warned"), [("colour", False), ("redness", True)])
+def test_a_promise_that_another_model_made_is_warned_of(tiny, tmp_path, model: str, warned: bool):
+    path = tmp_path / "mine.toml"
+    bare = parse_policy('name = "mine"\n[adult]\nporn = { at_least = 0.5 }', "mine", ())
+    none = (0,) * BINS
+    promise = Promise(bare.version, model, 0.01, None, 0.95, 500, 500, "ab", 0.5, 0.1, none, none)
+    path.write_text(policy_text(replace(bare, promise=promise)))
+    engine = create_app(settings_for(tmp_path, **{**tiny, "DEMURE_POLICY": str(path)})).state.engine
+    told = "the policy mine was calibrated with the model redness; with colour it promises nothing"
+    assert (told in engine.warnings) == warned
 
 
 def test_damaged_weights_stop_the_service_when_it_loads(tiny, tmp_path):

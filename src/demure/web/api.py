@@ -107,7 +107,7 @@ async def readyz(request: Request, response: Response) -> Readiness:
     parts = {"weights": engine.loaded, "sandbox": engine.sandbox.ready, "storage": storage}
     if not all(parts.values()):
         response.status_code = 503
-    return Readiness(ready=all(parts.values()), **parts, warnings=engine.desk.warnings)
+    return Readiness(ready=all(parts.values()), **parts, warnings=engine.warnings)
 
 
 @router.get("/metrics", tags=["operate"], response_class=Response, responses=problems("any"))

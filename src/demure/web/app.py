@@ -116,8 +116,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _announce(app: FastAPI, desk: Desk) -> None:
     """What the operator should know at the start."""
     log = structlog.get_logger()
-    for warning in desk.warnings:
-        log.warning("storage", detail=warning)
+    for warning in app.state.engine.warnings:
+        log.warning("set up", detail=warning)
     link = announce_set_up(desk.users, getattr(app.state, "base_url", ""))
     if link is not None:  # not into the log, which others may read
         print(f"Nobody can review yet. Open this link to make the first account, within a day: {link}", flush=True)

@@ -51,6 +51,20 @@ class Engine:
     _screeners: dict[str, Screener] = field(default_factory=dict)  # by policy
     _scorers: dict[str, Screener] = field(default_factory=dict)  # by model
 
+    @property
+    def warnings(self) -> list[str]:
+        """What the operator should know, at the start and whenever they ask."""
+        promised = {policy.name: policy.promise for policy in self.policies.values() if policy.promise is not None}
+        model = self.settings.model
+        return [
+            *self.desk.warnings,
+            *(
+                f"the policy {name} was calibrated with the model {promise.model}; with {model} it promises nothing"
+                for name, promise in promised.items()
+                if promise.model != model
+            ),
+        ]
+
     def screener(self, policy: str | None, context: str | None = None) -> Screener:
         """By the request's policy, else by the image's context, else the default. Raises UnknownPolicy."""
         name = policy or self.settings.contexts.get(context or "", self.settings.policy)
