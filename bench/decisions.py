@@ -32,7 +32,8 @@ from demure.decode import DecodeLimits, decode
 from demure.errors import ImageError
 from demure.inputs import Recipe
 from demure.models import DEFAULT, Registry
-from demure.policy import SHIPPED, Outcome, decide, find_policy, sort_score
+from demure.policy import Outcome, decide, sort_score
+from demure.policy_file import SHIPPED, find_policy
 from demure.preprocess import Fidelity, run_pixel_steps
 
 CORPUS = Path(".bench/corpus")

@@ -22,7 +22,8 @@ from demure.accounts import Passwords, Role
 from demure.desk import Desk
 from demure.errors import DemureError
 from demure.memory import Memory
-from demure.policy import Policy, find_policy
+from demure.policy import Policy
+from demure.policy_file import find_policy
 from demure.previews import Preview
 from demure.reviews import Actor, Judgement, Opening, Review, Submission
 from demure.settings import Settings

@@ -10,7 +10,8 @@ import math
 import pytest
 
 from demure.checks import SpotChecks, is_chosen, place, unknown_range
-from demure.policy import Outcome, find_policy, parse_policy
+from demure.policy import Outcome
+from demure.policy_file import find_policy, parse_policy
 
 SEED, OTHER = b"s" * 32, b"t" * 32
 IMAGES = [hashlib.sha256(str(number).encode()).digest() for number in range(20_000)]

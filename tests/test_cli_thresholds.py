@@ -27,7 +27,8 @@ from demure.errors import (
     InvalidSetting,
     TooFewLabels,
 )
-from demure.policy import Outcome, find_policy
+from demure.policy import Outcome
+from demure.policy_file import find_policy
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 LABELS = EXAMPLES / "labels.csv"

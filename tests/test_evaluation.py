@@ -12,7 +12,8 @@ import pytest
 from demure.errors import InvalidLabels
 from demure.evaluation import Evaluation, PolicyResult, as_dict, evaluate
 from demure.labelled import Gathering, LabelledSet
-from demure.policy import SHIPPED, Outcome, find_policy
+from demure.policy import Outcome
+from demure.policy_file import SHIPPED, find_policy
 from demure.reviews import Verdict
 from demure.scores import Category
 

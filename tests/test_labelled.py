@@ -7,7 +7,8 @@ import pytest
 
 from demure.errors import InvalidLabels
 from demure.labelled import LabelledSet
-from demure.policy import SHIPPED, Outcome, Policy, decide, find_policy, parse_policy, sort_score
+from demure.policy import Outcome, Policy, decide, sort_score
+from demure.policy_file import SHIPPED, find_policy, parse_policy
 from demure.scores import Category
 
 MODEL, WITNESS = "five", "open_nsfw"

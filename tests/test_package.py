@@ -89,7 +89,7 @@ PURE = {
     "binomial": set(),
     "drift": set(),
     "promise": {"drift", "errors"},
-    "policy": {"errors", "promise", "scores"},
+    "policy": {"promise", "scores"},
     "live": {"binomial", "policy"},
 }
 

@@ -23,7 +23,7 @@ from demure.decode import DecodeLimits
 from demure.errors import DamagedWeights, InvalidPolicy, NotAnImage, SourceNotFound, UnknownModel, UnknownPolicy
 from demure.models import Registry
 from demure.pipeline import Screener, classify_with
-from demure.policy import parse_policy
+from demure.policy_file import parse_policy
 from demure.sandbox import Sandbox
 
 RED, GREEN, BLUE, BLACK = ([255, 0, 0], [0, 255, 0], [0, 0, 255], [0, 0, 0])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from demure.errors import InvalidPolicy, UnknownPolicy
-from demure.policy import DEFAULT, SHIPPED, Outcome, decide, find_policy, parse_policy, sort_score, undecided
+from demure.policy import DEFAULT, Outcome, decide, sort_score, undecided
+from demure.policy_file import SHIPPED, find_policy, parse_policy
 
 WITNESSES = {"open_nsfw"}
 

@@ -9,8 +9,8 @@ import pytest
 
 from demure.drift import BINS
 from demure.errors import InvalidPolicy
-from demure.policy import SHIPPED, Bound, Policy, find_policy, parse_policy
-from demure.policy_file import policy_text
+from demure.policy import Bound, Policy
+from demure.policy_file import SHIPPED, find_policy, parse_policy, policy_text
 from demure.promise import Promise
 
 WITNESSES = {"open_nsfw"}

@@ -28,7 +28,8 @@ from demure.errors import (
 from demure.formats import sniff
 from demure.inputs import Recipe
 from demure.keys import Key, Scope, find_key, parse_key, parse_keys
-from demure.policy import Outcome, decide, find_policy, parse_policy, sort_score
+from demure.policy import Outcome, decide, sort_score
+from demure.policy_file import find_policy, parse_policy
 from demure.preprocess import Crop, Fidelity, Jpeg, Resize
 from demure.sandbox_child import format_recipe, parse_recipe
 from demure.scores import Category

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from demure.labelled import Gathering, LabelledSet
-from demure.policy import find_policy
+from demure.policy_file import find_policy
 from demure.remarks import remarks
 from demure.scores import Category
 

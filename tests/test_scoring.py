@@ -34,7 +34,7 @@ from demure.labelled import LabelledSet
 from demure.labels import LabelledImages, read_labels
 from demure.models import Registry
 from demure.pipeline import Screener
-from demure.policy import parse_policy
+from demure.policy_file import parse_policy
 from demure.preprocess import Fidelity
 from demure.sandbox import Sandbox
 from demure.score_cache import ScoreCache

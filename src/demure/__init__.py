@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from demure.errors import DemureError
     from demure.models import ModelSpec, Registry
     from demure.pipeline import Screener, classify, screen
-    from demure.policy import Decision, Outcome, Policy, decide, find_policy
+    from demure.policy import Decision, Outcome, Policy, decide
+    from demure.policy_file import find_policy
     from demure.preprocess import Fidelity
     from demure.sandbox import Sandbox, SandboxLimits
     from demure.scores import Category, Scores
@@ -46,7 +47,7 @@ _HOMES = {
     "Screening": "screening",
     "classify": "pipeline",
     "decide": "policy",
-    "find_policy": "policy",
+    "find_policy": "policy_file",
     "screen": "pipeline",
 }
 __all__ = [*_HOMES]  # noqa: PLE0604

@@ -137,7 +137,8 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
 def policies(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
     """List the policies that can be named, the shipped ones and those of DEMURE_POLICIES_DIR, with the rules in words."""
     from demure.models import Registry
-    from demure.policy import Outcome, known_policies
+    from demure.policy import Outcome
+    from demure.policy_file import known_policies
 
     settings = _settings()
     witnesses = Registry(settings.models_dir).witnesses
@@ -230,7 +231,7 @@ def _screener(
     from demure.machine import usable_processors
     from demure.models import Registry
     from demure.pipeline import Screener
-    from demure.policy import known_policies
+    from demure.policy_file import known_policies
     from demure.sandbox import Sandbox
 
     classifiers = Classifiers(Registry(settings.models_dir))

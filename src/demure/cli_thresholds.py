@@ -119,7 +119,7 @@ class _Tools:
         """Raises UnknownPolicy, UnknownModel, InvalidPolicy, InvalidModel."""
         from demure.classifier import Classifiers
         from demure.models import Registry
-        from demure.policy import find_policy, known_policies
+        from demure.policy_file import find_policy, known_policies
 
         self.settings = settings
         self.classifiers = Classifiers(Registry(settings.models_dir))

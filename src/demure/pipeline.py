@@ -36,7 +36,8 @@ from demure.errors import (
     TooLarge,
 )
 from demure.inputs import Inputs, Recipe, Row, prepare, prepare_array
-from demure.policy import DEFAULT, Decision, Policy, decide, find_policy, sort_score, undecided
+from demure.policy import DEFAULT, Decision, Policy, decide, sort_score, undecided
+from demure.policy_file import find_policy
 from demure.preprocess import Fidelity, Luma, Pixels
 from demure.previews import Preview, make_previews
 from demure.sandbox import Sandbox

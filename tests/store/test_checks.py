@@ -17,7 +17,8 @@ from demure.drift import BINS
 from demure.errors import SourceNotFound, StorageFull, Undecodable
 from demure.live import Stratum
 from demure.memory import Memory
-from demure.policy import Outcome, find_policy
+from demure.policy import Outcome
+from demure.policy_file import find_policy
 from demure.previews import Preview
 from demure.reviews import Actor, Kind, Order, State, Submission, Verdict
 from demure.scores import Scores

@@ -9,8 +9,7 @@ from service import settings_for
 
 from demure.drift import BINS
 from demure.errors import DamagedWeights, InvalidPolicy, InvalidSetting, UnknownModel, UnknownPolicy
-from demure.policy import parse_policy
-from demure.policy_file import policy_text
+from demure.policy_file import parse_policy, policy_text
 from demure.promise import Promise
 from demure.web.app import create_app
 

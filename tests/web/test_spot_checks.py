@@ -29,7 +29,8 @@ from demure.desk import Wish
 from demure.drift import BINS
 from demure.errors import StorageFull
 from demure.keys import make_key
-from demure.policy import Outcome, find_policy
+from demure.policy import Outcome
+from demure.policy_file import find_policy
 from demure.promise import Promise
 from demure.reviews import Judgement, Submission, Verdict
 from demure.scores import Scores

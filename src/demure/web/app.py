@@ -27,7 +27,8 @@ from demure.fetch import Fetcher
 from demure.keys import Keyring
 from demure.models import Registry
 from demure.pipeline import Checker
-from demure.policy import Policy, known_policies
+from demure.policy import Policy
+from demure.policy_file import known_policies
 from demure.sandbox import Sandbox
 from demure.settings import Settings, read_settings
 from demure.store.keys import Keys
