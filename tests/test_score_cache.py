@@ -219,11 +219,13 @@ def test_a_file_that_cannot_be_used_is_named_and_may_be_deleted(path: Path, dama
 
 
 def test_damage_that_is_met_while_writing_is_told_too(path: Path):
-    path.parent.mkdir()
-    cut(path)
-    with pytest.raises(StorageUnavailable, match="cannot be used"), ScoreCache(path) as cache:
-        for number in range(300, 400):
-            cache.put(sha256(number), {"colour": ONE}, VERSIONS)
+    fill_up(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + bytes(len(data) - 4096))  # the first page says what is in the others
+    with ScoreCache(path) as cache:
+        cache.put(sha256(1000), {"colour": ONE}, VERSIONS)
+        with pytest.raises(StorageUnavailable, match="cannot be used"):
+            cache.flush()
 
 
 def test_another_programs_database_is_not_touched(path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import signal
@@ -29,6 +30,7 @@ from demure.classifier import Classifier, Classifiers
 from demure.decode import DecodeLimits
 from demure.errors import DamagedWeights, InvalidModel, NotAnImage, SourceNotFound, StorageUnavailable
 from demure.fetch import FetchLimits
+from demure.fetching import PER_HOST, Fetching
 from demure.gathering import count_near
 from demure.labelled import LabelledSet
 from demure.labels import LabelledImages, read_labels
@@ -39,7 +41,7 @@ from demure.preprocess import Fidelity
 from demure.sandbox import Sandbox
 from demure.score_cache import ScoreCache
 from demure.scores import Category
-from demure.scoring import PER_HOST, Scored, Scorer, _Fetching, score_all, score_labels
+from demure.scoring import Scored, Scorer, score_all, score_labels
 
 FETCH = FetchLimits(allow_networks=LOOPBACK, ports=frozenset(range(1, 65536)))
 
@@ -527,8 +529,11 @@ def test_only_so_many_images_are_fetched_before_a_thread_is_free_for_them(classi
         gate.wait(20)
         return scorer.score(given)
 
-    with ImageServer() as server, ThreadPoolExecutor(1) as pool, _Fetching(FETCH, pool, 2) as fetching:
-        begun = [fetching.begin(server.url(f"/{n}.png", data), work) for n in range(8)]
+    async def then(given: bytes) -> Scored:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, given)
+
+    with ImageServer() as server, ThreadPoolExecutor(1) as pool, Fetching(FETCH, 2) as fetching:
+        begun = [fetching.begin(server.url(f"/{n}.png", data), then) for n in range(8)]
         time.sleep(0.3)
         held = len(server.asked)
         gate.set()

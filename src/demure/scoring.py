@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
-from collections import defaultdict, deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AsyncExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, cast
 
 from demure.classifier import Classifier
 from demure.decode import DecodeLimits
 from demure.errors import DemureError, FetchError, ImageError, Overloaded, SourceError, TimedOut
+from demure.fetching import Fetching
 from demure.gathering import NO_GROUP, Collected, Column, columns_of
 from demure.inputs import Inputs, prepare
 from demure.labelled import LabelledSet
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from demure.fetch import FetchLimits
     from demure.sandbox import Sandbox
 
-PER_HOST = 2  # fetches at once: a list is often of one host, which serves its users as well
 _AHEAD = 16  # images a thread that are begun before the answers to all earlier ones are out
 _FETCHED_AHEAD = 8  # images whose bytes wait for a thread; 20 MiB each at most
 _FAILURES = (SourceError, ImageError, FetchError, Overloaded, TimedOut)  # of one image
@@ -188,13 +185,17 @@ def score_all(
     """
     threads = threads or usable_processors()
     waiting: deque[Future[Scored]] = deque()
-    with ThreadPoolExecutor(threads) as pool, _Fetching(fetch, pool, threads + _FETCHED_AHEAD) as fetching:
+    with ThreadPoolExecutor(threads) as pool, Fetching(fetch, threads + _FETCHED_AHEAD) as fetching:
+
+        def scored(data: bytes) -> Awaitable[Scored]:
+            return asyncio.get_running_loop().run_in_executor(pool, scorer.score, data)
+
         try:
             for source in sources:
                 if isinstance(source, Path):
                     waiting.append(pool.submit(scorer.read, source))
                 else:
-                    waiting.append(fetching.begin(source, scorer.score))
+                    waiting.append(fetching.begin(source, scored))
                 if len(waiting) >= threads * _AHEAD:
                     yield _outcome(waiting.popleft())
             while waiting:
@@ -209,52 +210,3 @@ def _outcome(future: Future[Scored]) -> Scored | DemureError:
         return future.result()
     except _FAILURES as error:
         return error
-
-
-class _Fetching:
-    """Fetches for a pool: an event loop in a thread of its own, which the first URL starts."""
-
-    def __init__(self, limits: FetchLimits | None, pool: ThreadPoolExecutor, at_once: int) -> None:
-        """`at_once` are the images, over all hosts, that are fetched or wait for their scores."""
-        self._limits = limits
-        self._pool = pool
-        self._loop = asyncio.new_event_loop()
-        self._thread: threading.Thread | None = None
-        self._places = asyncio.Semaphore(at_once)
-        self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, PER_HOST))
-
-    def begin(self, url: str, work: Callable[[bytes], Scored]) -> Future[Scored]:
-        """What `work`, in the pool, makes of the URL's bytes. It may raise what Fetcher.fetch raises."""
-        from demure.fetch import Fetcher, FetchLimits
-
-        if self._thread is None:
-            self._fetcher = Fetcher(self._limits or FetchLimits())
-            self._thread = threading.Thread(target=self._loop.run_forever, name="fetching")
-            self._thread.start()
-        return asyncio.run_coroutine_threadsafe(self._fetch(url, work), self._loop)
-
-    async def _fetch(self, url: str, work: Callable[[bytes], Scored]) -> Scored:
-        from demure.fetch import host_of
-
-        async with AsyncExitStack() as place:
-            async with self._hosts[host_of(url)]:
-                await place.enter_async_context(self._places)
-                data = await self._fetcher.fetch(url)
-            return await self._loop.run_in_executor(self._pool, work, data)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
-    ) -> None:
-        if self._thread is not None:
-            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-        self._loop.close()
-
-    async def _end(self) -> None:
-        # Whoever began them has taken their answers, or has cancelled them.
-        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
-        await self._fetcher.aclose()

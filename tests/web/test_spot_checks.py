@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -216,7 +217,9 @@ def put(house: House, decision: str, name: str = "a", animated: bool = False) ->
         else:
             await desk.open_check(judged, desk.settings.model, BALANCED, wish, pictures, draw)
 
-    asyncio.run(send())
+    # In a thread of its own: a browser of another test may have a loop in this one.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(send())).result()
     return house.reviews.claim_next(ANNA).id
 
 
