@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from demure.errors import Conflict, InvalidSetting, StorageFull
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_BUFFER_BYTES = 1 << 18
+
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a file, in place of one that is there. Its mode is that of any new file; a link stays one.
+    """Write a file, in place of one that is there. Raises what new_draft raises."""
+    with new_draft(path) as file:
+        file.write(text.encode())
 
-    Raises InvalidSetting where it cannot be written, and StorageFull.
+
+@contextmanager
+def new_draft(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, hidden beside `path`. When the block ends it is on the disk and has that name; if it raises, it is gone.
+
+    Its mode is that of any new file; a link stays one. Who is killed meanwhile leaves the draft behind, a `.*.new`.
+
+    Raises InvalidSetting where it cannot be written, and StorageFull; so do the writes. What else the block raises passes.
     """
+    raw = _Draft(path)
     try:
-        _replace(path.resolve(), text)
-    except OSError as error:
-        kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else InvalidSetting
-        raise kind(f"{path}: cannot be written ({error.strerror})") from error
+        with io.BufferedWriter(raw, _BUFFER_BYTES) as file:
+            yield file
+            file.flush()
+            raw.sync()
+        raw.take_name()
+    finally:
+        raw.remove()
 
 
 def check_new(path: Path, *, replace: bool) -> None:
@@ -28,16 +50,55 @@ def check_new(path: Path, *, replace: bool) -> None:
         raise Conflict(f"{path}: is there already; name another file, or add --replace")
 
 
-def _replace(path: Path, text: str) -> None:
-    """A draft beside it, then a new name for the draft."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is there, and not a file")
-    draft = path.with_name(f".{secrets.token_hex(8)}.new")
+def check_place(path: Path) -> None:
+    """Before the work is done that the file is for. Raises InvalidSetting where none can be made, and StorageFull."""
+    with _Draft(path) as raw:
+        raw.remove()
+
+
+class _Draft(io.FileIO):
+    """Its writes raise our errors, whoever does them: the libraries in between let them pass."""
+
+    def __init__(self, path: Path) -> None:
+        self._asked = path
+        with _told(path):
+            self._target = path.resolve()
+            if self._target.exists() and not self._target.is_file():
+                raise OSError(errno.EINVAL, "it is there, and not a file")
+            self._path = self._target.with_name(f".{secrets.token_hex(8)}.new")
+            super().__init__(self._path, "xb")
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        with _told(self._asked):
+            return super().write(data)
+
+    def sync(self) -> None:
+        with _told(self._asked):
+            os.fsync(self.fileno())
+
+    def take_name(self) -> None:
+        with _told(self._asked):
+            self._path.rename(self._target)
+            _sync_folder(self._target.parent)
+
+    def remove(self) -> None:
+        """Where it has its name already, there is nothing to remove."""
+        self._path.unlink(missing_ok=True)
+
+
+def _sync_folder(path: Path) -> None:
+    """So that the new name is on the disk as well."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with draft.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
+        os.fsync(handle)
     finally:
-        draft.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else InvalidSetting
+        raise kind(f"{path}: cannot be written ({error.strerror})") from error

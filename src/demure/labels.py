@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 from demure.errors import InvalidLabels
+from demure.folders import is_junk, leads_inside
 from demure.gathering import NO_GROUP, Collected, columns_of
 from demure.labelled import LabelledSet
 from demure.listing import CSV, JSON_LINES, Listing, Row, shown
@@ -26,8 +27,6 @@ from demure.scores import Category
 
 FOLDER = "folder"  # the group of an image in a folder: the first folder below adult/ or safe/
 _HEX_DIGITS = 64
-# What systems put beside pictures; hidden files are left out anyway.
-_JUNK = {"thumbs.db", "desktop.ini", "ehthumbs.db", "@eadir", "__macosx"}
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +90,7 @@ def _read_folder(folder: Path, group: str | None) -> LabelledImages:
     for verdict in Verdict:
         for parts in _files(folder, verdict):
             path = folder.joinpath(*parts)
-            if path.is_symlink() and not _leads_inside(path, folder):
+            if path.is_symlink() and not leads_inside(path, folder):
                 left += 1
             else:
                 place = parts[1] if len(parts) > 2 else NO_GROUP
@@ -114,22 +113,13 @@ def _files(folder: Path, first: str) -> Iterator[tuple[str, ...]]:
             kind = path.lstat().st_mode
             if stat.S_ISDIR(kind):
                 names = sorted(os.listdir(path), reverse=True)  # noqa: PTH208 - names are all that is wanted
-                waiting += [(*parts, name) for name in names if not _is_junk(name)]
+                waiting += [(*parts, name) for name in names if not is_junk(name)]
         except FileNotFoundError:
             continue  # adult or safe alone is enough; and files go while we look
         except OSError as error:
             raise InvalidLabels(f"{path}: cannot be read ({error.strerror})") from error
         if stat.S_ISLNK(kind) or (stat.S_ISREG(kind) and len(parts) > 1):
             yield parts
-
-
-def _leads_inside(link: Path, folder: Path) -> bool:
-    """To a file, that is: folders are walked by their own names, so that none is walked twice, or for ever."""
-    return link.is_file() and link.resolve().is_relative_to(folder.resolve())
-
-
-def _is_junk(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _JUNK
 
 
 # --- Lists ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,54 @@
+"""One shard: some sources to as many rows. Whoever runs many of them, in threads or on other machines, is not known here.
+
+What goes wrong with one image is its row; what goes wrong with the installation is raised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from demure.errors import DemureError, FetchError, ImageError, SourceError
+from demure.screening import Screening
+
+Row = dict[str, Any]  # an item object: Screening.as_dict()
+Read = Callable[[str], bytes]  # of a path or URL; raises SourceError and FetchError
+
+
+class Judge(Protocol):
+    """What is asked of a Screener; another may put people's verdicts before it."""
+
+    def screen(self, source: bytes, *, id: str | None = None, sha256: str | None = None) -> Screening: ...
+
+    def failed(self, error: DemureError, *, id: str | None = None) -> Screening: ...
+
+
+class Known(Protocol):
+    """Rows by the SHA-256 of the bytes, so that the same bytes are judged once. A dict is one."""
+
+    def get(self, digest: bytes, /) -> Row | None: ...
+
+    def __setitem__(self, digest: bytes, row: Row, /) -> None: ...
+
+
+def run_shard(sources: Iterable[str], read: Read, judge: Judge, known: Known) -> Iterator[Row]:
+    """Each source's row, in order."""
+    for source in sources:
+        yield _row(source, read, judge, known)
+
+
+def _row(source: str, read: Read, judge: Judge, known: Known) -> Row:
+    try:
+        data = read(source)
+    except (SourceError, FetchError) as error:
+        return judge.failed(error, id=source).as_dict()
+    digest = hashlib.sha256(data)
+    row = known.get(digest.digest())
+    if row is None:
+        screening = judge.screen(data, id=source, sha256=digest.hexdigest())
+        row = screening.as_dict()
+        # Another error (no decoder free, out of time) may be none the next time.
+        if screening.error is None or isinstance(screening.error, ImageError):
+            known[digest.digest()] = row
+    return {**row, "id": source}

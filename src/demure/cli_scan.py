@@ -1,0 +1,184 @@
+"""The shell's `demure scan`. Thin, as cli.py.
+
+Exit codes: 0 all was judged, or could not be and has its row; 1 with --exit-code, some image is not safe; 2, by cli.main, the
+question was wrong, or the disk is full; 130 stopped by Ctrl-C. The same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from demure.bulk.ledger import Status
+    from demure.bulk.local import LocalScan
+    from demure.pipeline import Screener
+    from demure.policy import Outcome
+    from demure.settings import Settings
+
+_NOT_SAFE, _STOPPED = 1, 130
+
+
+def scan(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="What to write: .jsonl, .csv or .parquet.")
+    ],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SOURCE …", help="Folders, globs, URLs, lists (.txt, .csv, .jsonl); - reads lines."),
+    ] = None,
+    include: Annotated[list[str] | None, typer.Option(help="A glob that files in folders must match.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="A glob of files to leave out.")] = None,
+    column: Annotated[str | None, typer.Option(help="Of a .csv or .jsonl list: where paths or URLs are.")] = None,
+    only: Annotated[str, typer.Option(help="The decisions to write, apart by commas, as adult,unknown.")] = "",
+    policy: Annotated[str | None, typer.Option(help="A policy's name, or a path to your own .toml.")] = None,
+    model: Annotated[str | None, typer.Option(help="The five-class model.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Threads; without it, one a processor.")] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Begin again, whatever was done before.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Say how far the scan of this output is, and end.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if an image is not safe.")] = False,
+) -> None:
+    """Judge many images into one file. Run the same command again to go on where it was broken off."""
+    from demure.bulk.ledger import read_status
+    from demure.bulk.progress import status_text
+
+    if status:
+        print(status_text(read_status(_ledger_of(output))))
+        return
+    done = _scan(sources or [], output, include or [], exclude or [], column, only, policy, model, workers, anew=anew)
+    raise typer.Exit(_NOT_SAFE if exit_code and done.counts.keys() - {"safe"} else 0)
+
+
+def _scan(
+    sources: list[str],
+    output: Path,
+    include: list[str],
+    exclude: list[str],
+    column: str | None,
+    only: str,
+    policy: str | None,
+    model: str | None,
+    workers: int | None,
+    *,
+    anew: bool,
+) -> Status:
+    from rich.console import Console
+
+    from demure.bulk.ledger import Ledger
+    from demure.bulk.local import LocalScan
+    from demure.bulk.output import check_output, write_rows
+    from demure.bulk.progress import Progress, summary
+    from demure.bulk.reader import Reader
+    from demure.bulk.sources import list_sources
+    from demure.errors import InvalidList
+    from demure.machine import usable_processors
+
+    if not sources:
+        raise InvalidList("expected folders, globs, URLs or lists to scan, or - for standard input")
+    settings, wanted = _settings(), _outcomes(only)
+    listing = list_sources(sources, include=include, exclude=exclude, column=column, stdin=sys.stdin)
+    threads = workers or usable_processors()
+    console = Console(stderr=True)
+    with ExitStack() as parts:
+        screener = parts.enter_context(_screener(settings, threads, model, policy))
+        names = sorted(screener.policy.witnesses)
+        check_output(output, names)
+        asked = {"sources": sources, "include": include, "exclude": exclude, "column": column, "only": sorted(wanted)}
+        question = {**asked, **_judging(screener)}
+        ledger = parts.enter_context(Ledger(_ledger_of(output), question, anew=anew))
+        status = ledger.status()
+        if status.written and output.exists():
+            console.print(summary(status, output))
+            return status
+        reader = parts.enter_context(Reader(settings.max_image_bytes, settings.fetch_limits, threads))
+        progress = parts.enter_context(Progress(console, status, ledger.status))
+        job = LocalScan(ledger, reader, screener, threads=threads, only=wanted, on_progress=progress.add)
+        with _stopped_by_signals(job):
+            job.run(None if status.all_listed else _but_own_files(listing, output))
+        write_rows(output, ledger.rows(), names=names)
+        ledger.note_written()
+        status = ledger.status()
+    console.print(summary(status, output))
+    if listing.unread:
+        console.print(f"{listing.unread:,} folders could not be read: what is in them is not in the output")
+    return status
+
+
+def _but_own_files(listing: Iterator[str], output: Path) -> Iterator[str]:
+    """Without the output and what lies beside it, which a scan of the folder that it is in would find."""
+    own = str(output.absolute())
+    return (source for source in listing if not str(Path(source).absolute()).startswith(own))
+
+
+def _judging(screener: Screener) -> dict[str, Any]:
+    """All that a row hangs on beside its bytes, by a version of each part."""
+    from demure.score_cache import score_version
+
+    versions = {name: score_version(c.spec, screener.recipe).hex() for name, c in screener.classifiers.items()}
+    return {"policy": screener.policy.version, "model": versions.pop(screener.model), "witnesses": versions}
+
+
+def _outcomes(only: str) -> set[Outcome]:
+    from demure.errors import InvalidSetting
+    from demure.policy import Outcome
+
+    names = set(only.replace(",", " ").split())
+    if unknown := names - {*Outcome}:
+        raise InvalidSetting(
+            f"--only: expected adult, unknown or safe, several apart by commas; found {min(unknown)!r}"
+        )
+    return {Outcome(name) for name in names}
+
+
+@contextmanager
+def _screener(settings: Settings, threads: int, model: str | None, policy: str | None) -> Iterator[Screener]:
+    from demure.classifier import Classifiers
+    from demure.models import Registry
+    from demure.pipeline import Screener
+    from demure.policy_file import known_policies
+    from demure.sandbox import Sandbox
+
+    classifiers = Classifiers(Registry(settings.models_dir))
+    known = known_policies(classifiers.registry.witnesses, settings.policies_dir, settings.policy)
+    wanted = policy or settings.policy
+    with Sandbox(threads, settings.sandbox_limits) as sandbox:
+        yield Screener(
+            known.get(wanted, wanted),
+            model=model or settings.model,
+            sandbox=sandbox,
+            limits=settings.decode_limits,
+            classifiers=classifiers,
+        )
+
+
+@contextmanager
+def _stopped_by_signals(job: LocalScan) -> Iterator[None]:
+    """The first Ctrl-C ends it in order; what was finished is kept."""
+    from demure.bulk.local import Stopped
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.signal(kind, lambda *_: job.stop()) for kind in kinds}
+    try:
+        yield
+    except Stopped:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        raise typer.Exit(_STOPPED) from None
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _ledger_of(output: Path) -> Path:
+    return output.with_name(output.name + ".ledger")
+
+
+def _settings() -> Settings:
+    from demure.settings import read_settings
+
+    return read_settings()
