@@ -60,7 +60,7 @@ def test_a_calibrated_policy_is_written_and_can_be_used(tmp_path: Path):
     assert policy.promise is not None
     assert (policy.name, policy.promise.max_missed, policy.promise.max_false_alarm) == ("ours", 0.01, 0.005)
     assert said.startswith("Chosen from 950 adult and 2,250 safe images, to hold with 95 % confidence.\n")
-    assert f"DEMURE_POLICY={tmp_path / 'ours.toml'} demure serve" in said
+    assert f"    DEMURE_POLICY={tmp_path / 'ours.toml'} demure serve" in said
     for outcome in (Outcome.ADULT, Outcome.SAFE):
         assert f"{outcome}: {policy.rule(outcome)}" in said
 
@@ -103,7 +103,7 @@ def test_a_file_that_is_there_is_not_written_over_unless_told(tmp_path: Path):
 
 
 REFUSED = [
-    ("too few labels", ("--max-missed", "0.001"), TooFewLabels, "label 2045 more adult images, or promise less"),
+    ("too few labels", ("--max-missed", "0.001"), TooFewLabels, "label 2,045 more adult images, or promise less"),
     (
         "percent for a share",
         ("--max-missed", "1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demure.binomial import at_most
+from demure.binomial import at_most, lower, upper
 from demure.live import Estimate, Stratum, live_rates
 from demure.policy import Outcome
 
@@ -28,6 +28,30 @@ def test_rates_are_those_of_the_strata_put_together():
     assert found.missed.value == pytest.approx(900 / 2_300)
     assert found.false_alarm.value == pytest.approx(100 / 89_700)
     assert found.left.value == pytest.approx(1_000 / 92_000)
+
+
+def test_bounds_put_each_share_at_its_worse_end_and_divide_the_error():
+    """Three shares are uncertain: a sixth of 5 % for each end of each. Unknown ones are half judged."""
+    found = live_rates(
+        [
+            Stratum(SAFE, 0.01, 50_000, 500, 500, 3),
+            Stratum(UNKNOWN, 1.0, 2_000, 2_000, 1_000, 600),
+            Stratum(ADULT, 0.05, 1_000, 50, 50, 45),
+        ]
+    )
+    error = 0.05 / 6
+    safe, unknown, adult = ((lower(c, n, error), upper(c, n, error)) for c, n in ((3, 500), (600, 1_000), (45, 50)))
+    most, least = 50_000 * safe[1], 50_000 * safe[0]
+    assert found.missed.high == pytest.approx(most / (most + 2_000 * unknown[0] + 1_000 * adult[0]))
+    assert found.missed.low == pytest.approx(least / (least + 2_000 * unknown[1] + 1_000 * adult[1]))
+
+
+def test_a_few_images_of_another_share_do_not_take_the_estimate_away():
+    """40 of 109,000, of which nobody was drawn: they are taken for like the other safe ones."""
+    strata = [Stratum(SAFE, 0.01, 100_000, 1_000, 1_000, 10), Stratum(UNKNOWN, 1.0, 9_000, 9_000, 9_000, 4_000)]
+    few = live_rates([*strata, Stratum(SAFE, 0.02, 40, 0, 0, 0)])
+    assert few.missed.value == pytest.approx(100_040 * 0.01 / (100_040 * 0.01 + 4_000))
+    assert few.missed.high > live_rates(strata).missed.high
 
 
 def test_a_share_that_was_changed_makes_two_strata():

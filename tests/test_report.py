@@ -16,12 +16,12 @@ from demure.report import (
     gathering_texts,
     images,
     interval_text,
-    percent,
     plain_lines,
     print_evaluation,
     value_text,
 )
 from demure.reviews import Verdict
+from demure.shares import percent
 
 DASH = "\N{EN DASH}"
 HOSTILE = "a\x1b[31m\nb\tc\x9b\u202e[bold]</p><script>alert(1)</script>\"><img src=x onerror='alert(2)'>"

@@ -34,12 +34,13 @@ class Kind:
 
 @dataclass(frozen=True)
 class World:
-    """`grain` rounds scores on their scale, so that many are equal; 0 does not."""
+    """`grain` rounds scores on their scale, so that many are equal; 0 does not. Each image has so many `frames`, all of its kind."""
 
     name: str
     adult: tuple[Kind, ...]
     safe: tuple[Kind, ...]
     grain: float = 0.0
+    frames: int = 1
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,7 +58,7 @@ class World:
         n = adult + safe
         return LabelledSet(
             is_adult=np.arange(n) < adult,
-            first_row=np.arange(n),
+            first_row=np.arange(n) * self.frames,
             scores={NAMES[-1]: {NAMES[-1]: columns.pop(NAMES[-1])}, MODEL: columns},
             is_small=np.zeros(n, np.bool_),
             ids=range(n),
@@ -75,7 +76,10 @@ class World:
                 lows[place] = max(lows[place], edge)
             else:
                 highs[place] = min(highs[place], edge)
-        return sum(kind.share * math.prod(map(_between, kind.means, lows, highs)) for kind in kinds)
+        frame = [(kind.share, math.prod(map(_between, kind.means, lows, highs))) for kind in kinds]
+        # Safe is what is so in every frame, adult what is so in one.
+        is_adult = {bound.relation for bound in bounds} == {"at_least"}
+        return sum(w * (1 - (1 - p) ** self.frames if is_adult else p**self.frames) for w, p in frame)
 
     def left(self, adult: Sequence[Bound], safe: Sequence[Bound], base_rate: float) -> float:
         """The true share left to people. What meets both sections is."""
@@ -109,8 +113,8 @@ class World:
         return [Bound(n, relation, 1 / (1 + math.exp(-x))) for n, x in zip(self.names, limits, strict=True)]
 
     def _rows(self, kinds: Sequence[Kind], n: int, random: np.random.Generator) -> NDArray[np.float64]:
-        which = random.choice(len(kinds), n, p=[k.share for k in kinds])
-        rows = np.array([k.means for k in kinds])[which] + random.standard_normal((n, len(self.names)))
+        which = np.repeat(random.choice(len(kinds), n, p=[k.share for k in kinds]), self.frames)
+        rows = np.array([k.means for k in kinds])[which] + random.standard_normal((len(which), len(self.names)))
         return np.round(rows / self.grain) * self.grain if self.grain else rows
 
     def _edge(self, bound: Bound) -> float:
@@ -133,6 +137,7 @@ ONE_USELESS = World("one useless", (Kind(1, (4, 0)),), (Kind(1, (0, 0)),))
 GRAINED = World(
     "grained", (Kind(0.9, (4, 4)), Kind(0.1, (2.5, 3))), (Kind(0.9, (0, 0)), Kind(0.1, (1, 0.5))), grain=0.5
 )
+FRAMED = World("of three frames", (Kind(1, (4.0, 4.0)),), (Kind(1, (0.0, 0.0)),), frames=3)
 TIED = World("near-tied", (Kind(1, (2.2,) * 4),), (Kind(1, (0.0,) * 4),))
 
 

@@ -108,11 +108,14 @@ def calibrate(
     policy = replace(
         shape,
         name=name,
-        description=f"The shape of {shape.name}; bounds chosen from {adult} adult and {safe} safe images.",
+        description=f"The shape of {shape.name}; bounds chosen from {adult:,} adult and {safe:,} safe images.",
         safe=shape.safe if missed is None else missed.bounds,
         adult=shape.adult if false_alarm is None else false_alarm.bounds,
         promise=None,
     )
+    policy = replace(
+        policy, witnesses=policy.named & shape.witnesses
+    )  # one may have stood in a section that is empty now
     promise = Promise(
         version=policy.version,
         model=model,
@@ -138,18 +141,18 @@ def split_error(adult: int, safe: int, target: Target) -> tuple[float, float]:
     error, half = 1 - target.confidence, (1 - target.confidence) / 2
     promised = (target.max_missed, target.max_false_alarm)
     if not adult or not safe or promised == (None, None):
-        raise TooFewLabels(f"{adult} adult and {safe} safe images: it takes some of each, and something to promise")
+        raise TooFewLabels(f"{adult:,} adult and {safe:,} safe images: it takes some of each, and something to promise")
     # What proves it with not one error. A side that nothing is promised of needs nothing.
     needs = [0.0 if share is None else none_of(n, share) for share, n in zip(promised, (adult, safe), strict=True)]
     may_spend = [error - need if need <= half else half for need in reversed(needs)]
     lacking = [
-        f"{fewest_images(share, most) - n} more {verdict} images"
+        f"{fewest_images(share, most) - n:,} more {verdict} images"
         for verdict, share, n, need, most in zip(Verdict, promised, (adult, safe), needs, may_spend, strict=True)
         if share is not None and need > most
     ]
     if lacking:
         raise TooFewLabels(
-            f"{adult} adult and {safe} safe images cannot keep this promise, even if not one of them were wronged: "
+            f"{adult:,} adult and {safe:,} safe images are too few to prove this, even without a mistake: "
             f"label {' and '.join(lacking)}, or promise less"
         )
     if None in promised:

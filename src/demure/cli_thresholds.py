@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from demure.score_cache import ScoreCache
     from demure.settings import Settings
 
+_LEAST_SHARE = 1e-6  # less takes more labels than anybody has
+
 Labelled = Annotated[
     Path | None,
     typer.Argument(
@@ -53,9 +55,12 @@ def evaluate(
 
     Each image is scored once, and the scores are kept: a run that was broken off goes on where it was.
     """
+    from demure.errors import InvalidSetting
     from demure.evaluation import as_dict
     from demure.evaluation import evaluate as measure
 
+    if pictures and html is None:
+        raise InvalidSetting("--pictures: expected --html FILE as well, to put them into")
     tools = _Tools(_settings(), policy, model)
     found = tools.read(labelled, group, reviews=reviews, cached=not no_cache)
     evaluation = measure(found, tools.policies, base_rate=base_rate)
@@ -109,7 +114,8 @@ def calibrate(
     (shape,), (judge,) = tools.policies, tools.models
     calibration = choose(found, judge, shape, target, base_rate=base_rate, name=output.stem)
     replace_file(output, policy_text(calibration.policy))
-    print("\n".join(calibration_lines(calibration, target, output)))
+    usage = {} if judge == settings.model else {"DEMURE_MODEL": judge}
+    print("\n".join(calibration_lines(calibration, target, found.gathering, output, usage)))
 
 
 class _Tools:
@@ -225,6 +231,8 @@ def _write_page(tools: _Tools, evaluation: Evaluation, page: Path, labelled: Pat
 def _check(target: Target, output: Path) -> None:
     """What typer does not check: shares are of (0, 1), and percent for shares is the usual slip."""
     from demure.errors import InvalidSetting
+    from demure.policy_file import SHIPPED
+    from demure.printable import printable
 
     shares = {
         "--max-missed": target.max_missed,
@@ -232,12 +240,17 @@ def _check(target: Target, output: Path) -> None:
         "--confidence": target.confidence,
     }
     for option, share in shares.items():
-        if share is not None and not 0 < share < 1:
+        if share is not None and not _LEAST_SHARE <= share <= 1 - _LEAST_SHARE:
             raise InvalidSetting(f"{option}: expected more than 0 and less than 1, such as 0.005 for half a percent")
     if (target.max_missed, target.max_false_alarm) == (None, None):
         raise InvalidSetting("expected --max-missed, --max-false-alarm, or both: the errors that you accept")
-    if output.suffix != ".toml":
-        raise InvalidSetting(f"{output}: expected a name that ends in .toml, which is how policies are found")
+    if target.confidence < 0.5:
+        raise InvalidSetting("--confidence: expected 0.5 or more, such as 0.95")
+    if output.suffix != ".toml" or output.stem in SHIPPED or not printable(output.stem) == output.stem:
+        raise InvalidSetting(
+            f"{printable(str(output))}: expected a name of your own that ends in .toml; policies are found by it, and "
+            f"{', '.join(SHIPPED)} are taken"
+        )
 
 
 def _settings() -> Settings:

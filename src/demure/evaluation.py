@@ -35,6 +35,8 @@ __all__ = [
 
 Table = NDArray[np.int64]  # (3, 2): images by Outcome.gravity, and by whether they are adult
 
+MOST_GROUPS = 1000  # each is looked at for each policy
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -209,10 +211,15 @@ def _rates(table: Table, confidence: float) -> Rates:
 def _groups(labelled: LabelledSet, decisions: NDArray[np.int8], confidence: float) -> dict[str, Rates]:
     if labelled.groups is None:
         return {}
-    names, group = np.unique(np.asarray(labelled.groups, str), return_inverse=True)
+    # Not an array of text, which would make each as long as the longest.
+    names = sorted({*labelled.groups})
+    if len(names) > MOST_GROUPS:
+        raise InvalidLabels(f"{len(names):,} groups; the limit is {MOST_GROUPS:,}: choose a column with fewer values")
+    numbers = {name: number for number, name in enumerate(names)}
+    group = np.fromiter((numbers[name] for name in labelled.groups), np.intp, len(labelled))
     return {
-        str(name): _rates(_table(decisions[group == index], labelled.is_adult[group == index]), confidence)
-        for index, name in enumerate(names)
+        name: _rates(_table(decisions[group == number], labelled.is_adult[group == number]), confidence)
+        for name, number in numbers.items()
     }
 
 

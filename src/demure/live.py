@@ -83,6 +83,20 @@ def _share(stratum: Stratum, error: float) -> Estimate:
     return Estimate(share, lower(adult, judged, error), upper(adult, judged, error))
 
 
+def _best(stratum: Stratum, strata: Sequence[Stratum], shares: Sequence[Estimate]) -> float | None:
+    """The share in a stratum; of one in which nobody is judged, that of the others that were decided alike."""
+    mine = shares[strata.index(stratum)].value
+    if mine is not None:
+        return mine
+    alike = [
+        (s.images, e.value)
+        for s, e in zip(strata, shares, strict=True)
+        if s.decision is stratum.decision and e.value is not None
+    ]
+    images = sum(n for n, _ in alike)
+    return sum(n * value for n, value in alike) / images if images else None
+
+
 def _ratio(strata: Sequence[Stratum], shares: Sequence[Estimate], wrong: Outcome) -> Estimate:
     """Of all images of one kind, which make these shares of the strata, those that were decided so."""
 
@@ -94,7 +108,8 @@ def _ratio(strata: Sequence[Stratum], shares: Sequence[Estimate], wrong: Outcome
         return part / total if total else None
 
     lows, highs = [e.low for e in shares], [e.high for e in shares]
-    values = [e.value for e in shares if e.value is not None]
-    value = ratio(values, values) if len(values) == len(shares) else None
+    values = [_best(stratum, strata, shares) for stratum in strata]
+    known = [value for value in values if value is not None]
+    value = ratio(known, known) if len(known) == len(values) else None
     low, high = ratio(lows, highs), ratio(highs, lows)
     return Estimate(value, 0.0 if low is None else low, 1.0 if high is None else high)

@@ -68,9 +68,9 @@ class Path:
     weights: tuple[float, ...]
 
     def entries(self, costs: Floats) -> Floats:
-        """The strictness from which on down rows are let in, (r,), given their costs on each axis, (axes, r)."""
+        """The strictness from which on down rows are let in, (r,), given their costs on each axis, (axes, r); -1 for never."""
         entries: Floats = np.minimum.reduce([c / weight for c, weight in zip(costs, self.weights, strict=True)])
-        return entries
+        return np.maximum(entries, _NEVER)
 
     def rule(self, stricter_than: float) -> tuple[Bound, ...] | None:
         """The loosest rule that is stricter than so much; None where it lets nothing in."""

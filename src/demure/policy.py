@@ -66,6 +66,13 @@ class Policy:
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
+    @property
+    def named(self) -> frozenset[str]:
+        """All that its bounds and sums name: scores and sums."""
+        return frozenset(b.name for b in (*self.adult, *self.safe)) | {
+            n for weights in self.sums.values() for n in weights
+        }
+
     def rule(self, outcome: Outcome) -> str:
         """The bounds of `adult` or `safe` in words, as a reason gives them."""
         bounds = self.adult if outcome is Outcome.ADULT else self.safe

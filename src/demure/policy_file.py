@@ -91,8 +91,8 @@ class _PolicyReader:
             raise self.error("description", f"expected text in quotes, found {description!r}")
         sums = self.sums(self.table(table, "sums"))
         adult, safe = (self.bounds(self.table(table, section), section, sums) for section in ("adult", "safe"))
-        named = {bound.name for bound in (*adult, *safe)} | {n for weights in sums.values() for n in weights}
-        policy = Policy(name, description, sums, adult, safe, self.witnesses & named)
+        policy = Policy(name, description, sums, adult, safe, frozenset())
+        policy = replace(policy, witnesses=self.witnesses & policy.named)
         return replace(policy, promise=self.promise(table, policy)) if "promise" in table else policy
 
     def promise(self, table: Mapping[str, Any], policy: Policy) -> Promise:

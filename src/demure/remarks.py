@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from decimal import ROUND_CEILING, Context
-
-import numpy as np
 
 from demure.binomial import fewest_images, upper
 from demure.labelled import Gathering, LabelledSet
 from demure.policy import Policy
+from demure.shares import at_most
 
 _SMALL_SHARE = 0.005  # of errors: a set that cannot prove so few is told what it can
 _FEWEST_IN_GROUP = 100
@@ -24,7 +23,7 @@ def remarks(
     base_rate: float | None,
     confidence: float,
 ) -> list[str]:
-    adult = int(np.sum(labelled.is_adult))
+    adult = int(labelled.is_adult.sum())
     safe = len(labelled) - adult
     made = [
         *_on_size(adult, "adult", "missed", confidence),
@@ -48,15 +47,15 @@ def _on_size(images: int, kind: str, wrong: str, confidence: float) -> list[str]
     takes = fewest_images(_SMALL_SHARE, 1 - confidence)
     if images >= takes:
         return []
-    proved = _percent(upper(0, images, 1 - confidence))
+    proved = at_most(upper(0, images, 1 - confidence))  # of one side: the tables' intervals are of two
     sample = f"With {_counted(images, f'{kind} image')} and none {wrong}"
     doubt = f"the share of {wrong} ones may still be as large as {proved}"
-    return [f"{sample}, {doubt}; to prove {_percent(_SMALL_SHARE)} takes {takes:,}."]
+    return [f"{sample}, {doubt}; to prove {at_most(_SMALL_SHARE)} takes {takes:,}."]
 
 
 def _on_groups(groups: Sequence[str] | None) -> list[str]:
-    names, counts = np.unique(np.asarray(groups or [], str), return_counts=True)
-    small = [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if count < _FEWEST_IN_GROUP]
+    counts = sorted(Counter(groups or ()).items())
+    small = [f"{name} ({count})" for name, count in counts if count < _FEWEST_IN_GROUP]
     if not small:
         return []
     return [f"Groups of fewer than {_FEWEST_IN_GROUP} images say little: {_listed(small)}."]
@@ -105,8 +104,3 @@ def _listed(names: Sequence[str]) -> str:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _percent(share: float) -> str:
-    """Two digits, rounded up: a bound that is rounded down is none."""
-    return f"{Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(round(100 * share, 9)).normalize():f} %"

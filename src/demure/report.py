@@ -5,7 +5,6 @@ Also the words and the forms of numbers that this report shares with the page of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 from rich.console import Console, Group, RenderableType
@@ -19,6 +18,7 @@ from demure.labelled import Gathering
 from demure.policy import Outcome
 from demure.printable import printable
 from demure.reviews import Verdict
+from demure.shares import given_percent, percent
 
 GRAVEST_FIRST = (Outcome.ADULT, Outcome.UNKNOWN, Outcome.SAFE)
 _COLOURS = {"safe": "green", "unknown": "yellow", "adult": "red"}
@@ -41,24 +41,6 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
 
 
 # --- Numbers and words ------------------------------------------------------------------------------------------------
-
-
-def percent(share: float) -> str:
-    """As many digits as it takes, so that what is not 0 % or 100 % is not written so."""
-    return f"{_hundredths(share)} %"
-
-
-def _hundredths(share: float) -> str:
-    edge = min(100 * share, 100 - 100 * share)
-    if edge <= 1e-9:  # as far as a share can be told from 0 or 1
-        return f"{100 * share:.0f}"
-    digits = 1 if edge >= 1 else (1 if edge >= 0.01 else 0) - math.floor(math.log10(edge))
-    return f"{100 * share:.{digits}f}"
-
-
-def given_percent(share: float) -> str:
-    """A share that somebody chose, as they wrote it: "95 %", "0.1 %"."""
-    return f"{100 * share:.10g} %"
 
 
 def decimal(value: float) -> str:

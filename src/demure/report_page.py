@@ -20,6 +20,7 @@ from demure.evaluation import Evaluation, PolicyResult
 from demure.files import replace_file
 from demure.printable import printable
 from demure.reviews import Verdict
+from demure.shares import given_percent, percent
 
 _UNBROKEN = "\N{NO-BREAK SPACE}"
 _CORNER = 0.05  # of safe images blocked: more than any site would bear
@@ -95,8 +96,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": _unbroken(report.percent),
-        "given_percent": _unbroken(report.given_percent),
+        "percent": _unbroken(percent),
+        "given_percent": _unbroken(given_percent),
         "set_text": _unbroken(report.set_text),
         "value_text": report.value_text,
         "interval_text": report.interval_text,
