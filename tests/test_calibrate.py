@@ -15,6 +15,7 @@ from demure.calibrate import Target, _Pool, calibrate, choose, split_error
 from demure.errors import InvalidLabels, InvalidPolicy, TooFewLabels
 from demure.labelled import LabelledSet
 from demure.policy import Bound, Outcome, Policy, decide
+from demure.policy_file import parse_policy, policy_text
 from demure.reviews import Verdict
 
 REPETITIONS = 2000
@@ -206,6 +207,19 @@ def test_where_no_rule_passes_the_section_never_holds():
     assert (policy.adult, policy.safe) == ((), ())
     assert policy.promise is not None
     assert policy.promise.left == 1.0
+
+
+def test_a_witness_that_no_bound_is_left_of_is_not_asked_any_more():
+    """In memory as after reading the file: or else its score would be in what drift is looked for by."""
+    labelled = CLEAR.sample(1_000, 1_000, np.random.default_rng(2))
+    saturated = {"open_nsfw": np.ones(2_000)}
+    shape = replace(CLEAR.shape, safe=(Bound("open_nsfw", "at_most", 0.5),), adult=(Bound("porn", "at_least", 0.5),))
+    policy = calibrate(
+        replace(labelled, scores={**labelled.scores, "open_nsfw": saturated}), MODEL, shape, Target(0.02, 0.02)
+    ).policy
+    assert policy.safe == ()
+    assert policy.witnesses == frozenset()
+    assert policy == parse_policy(policy_text(policy), "x", {"open_nsfw"})
 
 
 def test_images_that_are_too_small_prove_nothing(labelled: LabelledSet):

@@ -131,6 +131,24 @@ def test_a_policy_has_a_name_that_policies_are_found_by(tmp_path: Path):
     assert isinstance(done.exception, InvalidSetting)
 
 
+@pytest.mark.parametrize("name", ["balanced.toml", "a\udcff.toml", "a\nb.toml"])
+def test_a_name_that_is_taken_or_cannot_be_read_is_refused(tmp_path: Path, name: str):
+    done = run("calibrate", LABELS, *PROMISE, "-o", tmp_path / name)
+    assert isinstance(done.exception, InvalidSetting)
+    assert "expected a name of your own" in done.exception.message
+
+
+def test_how_to_use_it_names_the_model_and_quotes_the_path(tmp_path: Path):
+    folder = tmp_path / "my policies"
+    folder.mkdir()
+    said = printed("calibrate", LABELS, *PROMISE, "--model", "inception_v3", "-o", folder / "ours.toml")
+    assert said.endswith(f"    DEMURE_MODEL=inception_v3 DEMURE_POLICY='{folder / 'ours.toml'}' demure serve\n")
+
+
+def test_pictures_need_a_page():
+    assert isinstance(run("evaluate", LABELS, "--pictures").exception, InvalidSetting)
+
+
 def test_a_shape_without_bounds_is_no_shape(tmp_path: Path):
     shape = tmp_path / "shape.toml"
     shape.write_text('name = "one-sided"\n[adult]\nporn = { at_least = 0.9 }\n')

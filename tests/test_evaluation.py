@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import time
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from demure.errors import InvalidLabels
-from demure.evaluation import Evaluation, PolicyResult, as_dict, evaluate
+from demure.evaluation import MOST_GROUPS, Evaluation, PolicyResult, as_dict, evaluate
 from demure.labelled import Gathering, LabelledSet
 from demure.policy import Outcome
 from demure.policy_file import SHIPPED, find_policy
@@ -103,6 +105,19 @@ def test_each_group_has_rates_of_its_own():
     assert (chat.adult, chat.safe, chat.missed.count, chat.false_alarm.count, chat.left.count) == (1, 1, 1, 0, 0)
     assert (forum.adult, forum.safe, forum.missed.count, forum.false_alarm.count, forum.left.count) == (1, 2, 0, 1, 1)
     assert (forum.missed.of, forum.false_alarm.of, forum.left.of) == (1, 2, 3)
+
+
+def test_too_many_groups_are_refused_and_long_names_cost_no_more_than_they_are_long():
+    found = mixed({(False, "safe"): MOST_GROUPS + 1})
+    names = [f"{number:05}" for number in range(MOST_GROUPS + 1)]
+    with pytest.raises(InvalidLabels, match=r"1,001 groups; the limit is 1,000"):
+        evaluate(replace(found, groups=names), [BALANCED])
+    one_long = ["x" * 100_000, *["y"] * MOST_GROUPS]
+    tracemalloc.start()
+    evaluate(replace(found, groups=one_long), [BALANCED])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 * 2**20  # as an array of text it would be 400 MB
 
 
 def test_without_groups_there_are_none():

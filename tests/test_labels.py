@@ -268,6 +268,11 @@ HEAD = f"label,{SCORES}\n"
 GOOD = "adult,0,0,0,1,0,1\n"
 ROW = {"label": "safe", "drawings": 0, "hentai": 0, "neutral": 1, "porn": 0, "sexy": 0}
 WRONG = {
+    "scores of another model": (
+        "x.csv",
+        "label,drawings,hentai,neutral,porn,sexy,model\nsafe,0,0,1,0,0,mine\nsafe,0,0,1,0,0,other\n",
+        r"line 3: model: expected mine, found 'other'; --model names another",
+    ),
     "label-unknown": ("x.csv", "path,label\na,adult\nb,nsfw\n", "line 3: label: expected adult or safe, found 'nsfw'"),
     "label-empty": ("x.csv", "path,label\na,\n", "line 2: label: expected adult or safe, found ''"),
     "label-missing": ("x.jsonl", '{"path":"a"}', "line 1: label: expected adult or safe, found nothing"),

@@ -105,6 +105,12 @@ def test_paths_go_in_different_directions(bounds: int, expected: int):
     assert all(max(path.weights) == 1.0 for path in found)
 
 
+def test_what_no_rule_lets_in_never_enters_whatever_the_weights():
+    axes = tuple(Axis.of(SAFE, values(0.1, 0.2), 1.0) for _ in range(2))
+    costs = np.stack([axes[0].cost(values(0.9, 0.1)), axes[1].cost(values(0.05, 0.1))])
+    assert [path.entries(costs)[0] for path in paths(axes)] == [-1.0] * 17
+
+
 def test_a_path_without_a_rule_lets_nothing_in():
     path = Path((Axis.of(SAFE, values(1.0, 1.0), 1.0),), (1.0,))
     assert path.rule(stricter_than=-1.0) is None

@@ -179,6 +179,7 @@ class _List(Listing):
                 columns = columns_of([self._model] if self._has_categories(row) else [], self._known(row))
                 names = [name for _, name in columns]
                 collected = Collected(columns, grouped=self._group is not None, fingerprinted=False)
+            self._check_model(row)
             values = [self._score(row, name) for name in names]
             self._add(collected, row, values, is_adult=is_adult)
         if collected is None:
@@ -186,6 +187,12 @@ class _List(Listing):
         for code in failures:
             collected.fail(code)
         return collected.labelled_set()
+
+    def _check_model(self, row: Row) -> None:
+        """A line that says whose the scores are must say what was asked for; one that does not is believed."""
+        told = self.text(row, "model")
+        if told and told != self._model:
+            raise self.error(f"model: expected {self._model}, found {shown(told)}; --model names another")
 
     def _add(self, collected: Collected, row: Row, values: list[float], *, is_adult: bool) -> None:
         name = self.text(row, "id") or self.text(row, "path") or self.text(row, "url")
