@@ -87,6 +87,18 @@ def test_spot_checks_are_one_share_or_one_for_each_decision(value: str, shares: 
     assert read_settings({"DEMURE_SPOT_CHECKS": value}).spot_checks == shares
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("DEMURE_SPOT_CHECKS", "adult=.5,adult=.1", "expected a share from 0 to 1, .*or one for each decision"),
+        ("DEMURE_CONTEXTS", "chat=strict,chat=permissive", "expected each name once"),
+    ],
+)
+def test_a_name_that_is_given_twice_is_refused(variable: str, value: str, words: str):
+    with pytest.raises(InvalidSetting, match=f"{variable}: found '{value}'; {words}"):
+        read_settings({variable: value})
+
+
 def test_a_file_may_give_spot_checks_as_a_number_or_a_table(tmp_path: Path):
     path = tmp_path / "demure.toml"
     for text, shares in (("0.01", SpotChecks(0.01, 0.01)), ("{ safe = 0.02 }", SpotChecks(safe=0.02))):

@@ -29,12 +29,10 @@ class SpotChecks:
 
 @dataclass(frozen=True)
 class Draw:
-    """What was drawn for an image when it was first sent for review; if that is now, `tally` is the row that it is counted in."""
+    """That an image is to come before people by lot."""
 
-    chance: float
-    is_chosen: bool
-    is_first: bool
-    tally: int | None = None
+    chance: float  # in (0, 1]
+    tally: int  # the row that it is counted in
 
 
 def is_chosen(seed: bytes, sha256: bytes, chance: float) -> bool:

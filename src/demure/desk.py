@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from demure.checks import Draw, is_chosen, place, unknown_range
+from demure.checks import Draw, place, unknown_range
 from demure.errors import ImageError, StorageFull, StorageUnavailable
 from demure.machine import is_ephemeral
 from demure.memory import Memory, Recalled
@@ -97,41 +97,32 @@ class Desk:
         return replace(screening, decision=known.decision, reason=known.reason, remembered=True)
 
     async def record(self, screening: Screening, model: str, wish: Wish) -> Draw | None:
-        """Keep a decision, and count it if it is one of those that people can come to see: what was drawn for it then.
+        """Keep a decision and who sent the image, and count it if it is one of those that people can come to see. What is drawn,
+        where it is to come before them by lot and does not wait for them already.
 
         One that cannot be kept was made all the same.
         """
         judged = screening.error is None or isinstance(screening.error, ImageError)
         if screening.sha256 is None or not judged:
             return None
-        sha256, judgement, now_ms = (
-            bytes.fromhex(screening.sha256),
-            judgement_of(screening, model),
-            self.database.now_ms(),
-        )
-        chance = self.settings.spot_checks.chance(screening.decision) if wish.draws(screening) else None
+        return await self._keep(lambda: self._record(screening, judgement_of(screening, model), wish))
 
-        def keep() -> Draw | None:
-            seed = self.seed() if chance and screening.decision is not Outcome.UNKNOWN else None
-            return self.database.write(lambda c: work(c, seed), durable=False)
+    def _record(self, screening: Screening, judgement: Judgement, wish: Wish) -> Draw | None:
+        sha256, now_ms = bytes.fromhex(screening.sha256 or ""), self.database.now_ms()
+        share = self.settings.spot_checks.chance(screening.decision) if wish.draws(screening) else None
+        seed = self.seed() if share else b""
 
-        def work(connection: Connection, seed: bytes | None) -> Draw | None:
-            # In the order in which others take these rows, the tally last.
+        def work(connection: Connection) -> Draw | None:
+            # In the order in which others take these rows: the image's, its senders', its item's; the tally's last.
             images.record(connection, now_ms, sha256, judgement)
-            draw = None if chance is None else _enter(connection, sha256, chance, seed)
-            if wish.wants(screening):
-                pass  # its review keeps who sent it
-            elif draw is not None and draw.is_chosen:
-                images.note_submission(
-                    connection, now_ms, sha256, wish.submission
-                )  # as its review will, if it is opened
-            elif wish.submission.subject:
-                images.note_submission(connection, now_ms, sha256, Submission(subject=wish.submission.subject))
-            if chance is None or draw is None or not draw.is_first:
-                return draw
-            return replace(draw, tally=checks.count(connection, now_ms, judgement, chance, is_chosen=draw.is_chosen))
+            turn = None if share is None else checks.turn(connection, sha256, judgement, share, seed)
+            is_seen = wish.wants(screening) or (turn is not None and turn.is_chosen)
+            sender = wish.submission if is_seen else Submission(subject=wish.submission.subject)
+            if is_seen or sender.subject:
+                images.note_submission(connection, now_ms, sha256, sender)
+            return None if turn is None else checks.take(connection, now_ms, sha256, judgement, turn, wish.priority)
 
-        return await self._keep(keep)
+        return self.database.write(work, durable=False)
 
     async def note_sender(self, sha256: str, wish: Wish) -> None:
         """Whose image it is, where that was told: one that several sent is not forgotten with the first of them."""
@@ -144,15 +135,14 @@ class Desk:
         self, screening: Screening, model: str, wish: Wish, pictures: Sequence[Preview], draw: Draw | None = None
     ) -> Review:
         """Raises StorageFull and StorageUnavailable."""
-        chance = 1.0 if wish.draws(screening) else None
-        opening = replace(_opening(screening, model, wish), chance=chance, tally=draw.tally if draw else None)
+        opening = replace(_opening(screening, model, wish), draw=draw)
         return await self.run(lambda: self.reviews.open(opening, pictures))
 
     async def open_check(
         self, screening: Screening, model: str, policy: Policy, wish: Wish, pictures: Sequence[Preview], draw: Draw
     ) -> None:
-        """The same for a decision that was chosen by lot. Raises StorageFull and StorageUnavailable."""
-        drawn = replace(_opening(screening, model, wish), kind=Kind.CHECK, chance=draw.chance, tally=draw.tally)
+        """The same for a decision that was chosen by lot. Raises SourceNotFound for an image that was forgotten meanwhile too."""
+        drawn = replace(_opening(screening, model, wish), kind=Kind.CHECK, draw=draw)
         opening = replace(drawn, place=partial(place, self.seed(), drawn.sha256, unknown_range(policy)))
         await self.run(lambda: self.reviews.open(opening, pictures))
 
@@ -196,13 +186,6 @@ def open_desk(settings: Settings) -> Desk:
     times = Times(settings.review_lease_s, settings.review_undo_s, settings.keep_previews_days * 86400.0)
     reviews = Reviews(database, times, settings.webhook_urls)
     return Desk(settings, database, reviews, Users(database), Memory(database, settings.memory_distance))
-
-
-def _enter(connection: Connection, sha256: bytes, chance: float, seed: bytes | None) -> Draw:
-    """What is drawn for an image now; or was, when it first came. Without a seed there is nothing to draw: all, or none."""
-    given, is_first = images.enter(connection, sha256, chance)
-    chosen = chance == 1.0 if seed is None else is_chosen(seed, sha256, given)
-    return Draw(given, chosen, is_first)
 
 
 def _opening(screening: Screening, model: str, wish: Wish) -> Opening:

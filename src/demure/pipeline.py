@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -63,6 +63,8 @@ SideBySide = Callable[[Sequence[Callable[[], Scores]]], list[Scores]]
 _LUMA = ""  # in a recipe, beside the models' names, of which none is empty
 _LUMA_SIDE = 512  # pixels, as PDQ's own program has it
 _CHECK_S = 30.0  # for a spot check to get into the queue, once its answer was given
+_CHECKS = 4  # on their way there at once, a thread: each holds an image beside those of requests
+_MOMENT_S = 0.5  # that an answer waits for a place among them
 _log = logging.getLogger(__name__)
 MIN_SIDE = 32  # pixels; below it the models see a smear, and a person should look
 
@@ -89,13 +91,13 @@ class Screener:
         """
         available = classifiers or bundled_classifiers()
         self.policy = policy if isinstance(policy, Policy) else find_policy(policy, available.registry.witnesses)
-        self._classifiers = {n: available[n] for n in [model, *sorted(self.policy.witnesses - {model})]}
+        self.classifiers = {n: available[n] for n in [model, *sorted(self.policy.witnesses - {model})]}
         self._side_by_side = side_by_side or _one_by_one
         self._prepare = prepare if sandbox is None else sandbox.prepare
         self.model = model
         self.limits = limits
-        self._recipe = recipe_for(self._classifiers, Fidelity(fidelity), limits)
-        self._with_luma = with_luma(self._recipe)
+        self.recipe = recipe_for(self.classifiers, Fidelity(fidelity), limits)
+        self._with_luma = with_luma(self.recipe)
 
     def screen(
         self,
@@ -119,7 +121,7 @@ class Screener:
             data = read_source(source, self.limits.max_bytes)
             if sha256 is None and isinstance(data, bytes):
                 sha256 = hashlib.sha256(data).hexdigest()
-            recipe = self._with_luma if fingerprints else self._recipe
+            recipe = self._with_luma if fingerprints else self.recipe
             inputs = self._prepare(data, recipe) if isinstance(data, bytes) else prepare_array(data, recipe)
             clock.lap("decode")
             judged = self._judge(inputs, deadline)
@@ -146,7 +148,7 @@ class Screener:
 
     def load(self) -> None:
         """Load the weights now rather than with the first image."""
-        for classifier in self._classifiers.values():
+        for classifier in self.classifiers.values():
             classifier.load()
 
     def previews(self, data: bytes, screening: Screening) -> tuple[Preview, ...]:
@@ -159,13 +161,13 @@ class Screener:
         return Screening(known.decision, known.reason, policy, version, id=id, sha256=sha256, remembered=True)
 
     def _judge(self, inputs: Inputs, deadline: Deadline) -> list[_Judged]:
-        given = classify_rows(inputs.rows, self._classifiers, self._side_by_side, deadline)
+        given = classify_rows(inputs.rows, self.classifiers, self._side_by_side, deadline)
         return [self._judge_row(row, scores, inputs.media) for row, scores in zip(inputs.rows, given, strict=True)]
 
     def _judge_row(self, row: Row, given: Mapping[str, Scores], media: Media) -> _Judged:
         scores = Scores({})
         witnesses: dict[str, float] = {}
-        for name, classifier in self._classifiers.items():
+        for name, classifier in self.classifiers.items():
             if classifier.spec.is_witness:
                 witnesses.update(given[name])
             else:
@@ -291,6 +293,7 @@ class Checker:
         self._desk = desk
         self._on_lost_check = on_lost_check
         self._opening: set[asyncio.Task[None]] = set()  # spot checks, on their way into the queue
+        self._places = asyncio.Semaphore(_CHECKS * workers.threads)
 
     async def check(
         self,
@@ -346,13 +349,9 @@ class Checker:
             draw = await desk.record(screening, screener.model, wish)
         if wish.wants(screening):
             return await self._queue(desk, screener, data, deadline, wish, screening, draw)
-        if draw is not None and draw.is_chosen:
-            opening = asyncio.create_task(self._open_check(desk, screener, data, wish, screening, draw))
-            self._opening.add(opening)
-            opening.add_done_callback(self._opening.discard)
-            if len(self._opening) > self._workers.threads:
-                # The answer does not wait for it, but what is held beside requests must have an end.
-                await asyncio.wait({opening}, timeout=deadline.remaining_s)
+        if draw is not None:
+            check = partial(self._open_check, desk, screener, data, wish, screening, draw)
+            await self._begin(check, screening, deadline)
         return screening
 
     async def _queue(
@@ -373,6 +372,30 @@ class Checker:
             return replace(screening, error=error)
         return replace(screening, review=review)
 
+    async def _begin(
+        self, check: Callable[[], Coroutine[Any, Any, None]], screening: Screening, deadline: Deadline
+    ) -> None:
+        """The answer does not wait for a check, but for a moment where there is no place for it; then it is lost. What is held
+        beside requests must have an end, whoever leaves, and an answer that is late would tell that there is a check.
+        """
+        try:
+            async with asyncio.timeout(min(_MOMENT_S, deadline.remaining_s)):
+                await self._places.acquire()
+        except TimeoutError:
+            self._lose(Overloaded.code, screening)
+            return
+        opening = asyncio.create_task(check())
+        self._opening.add(opening)
+        opening.add_done_callback(self._end)
+
+    def _end(self, opening: asyncio.Task[None]) -> None:
+        self._opening.discard(opening)
+        self._places.release()
+
+    def _lose(self, code: str, screening: Screening) -> None:
+        _log.warning("a spot check was lost code=%s sha256=%s", code, screening.sha256)
+        self._on_lost_check(code)
+
     async def _open_check(
         self, desk: Desk, screener: Screener, data: bytes, wish: Wish, screening: Screening, draw: Draw
     ) -> None:
@@ -382,8 +405,7 @@ class Checker:
             pictures = await within(deadline, self._workers.run(partial(screener.previews, data, screening)))
             await within(deadline, desk.open_check(screening, model, screener.policy, wish, pictures, draw))
         except DemureError as error:
-            _log.warning("a spot check was lost code=%s sha256=%s", error.code, screening.sha256)
-            self._on_lost_check(error.code)
+            self._lose(error.code, screening)
         except Exception:  # noqa: BLE001  nobody waits for it
             _log.exception("a spot check was lost sha256=%s", screening.sha256)
             self._on_lost_check("internal_error")

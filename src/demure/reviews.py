@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from demure.checks import Draw
 from demure.errors import Conflict, NotPermitted
 
 
@@ -117,8 +118,7 @@ class Opening:
     priority: float = 0.0
     note: str | None = None
     pdq: bytes | None = None
-    chance: float | None = None  # with which it comes before a person; None where somebody asks for that
-    tally: int | None = None  # the row that it was counted in, if it was now
+    draw: Draw | None = None  # by which it comes before people; None where somebody asks for that
     # For a spot check: its place by risk among the scores of items that the machine could not decide.
     place: Callable[[Sequence[float]], float] | None = None
 

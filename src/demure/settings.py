@@ -75,7 +75,10 @@ def _pairs(value: object) -> object:
     pairs = [word.partition("=") for word in value.replace(",", " ").split()]
     if not all(name and equals and policy for name, equals, policy in pairs):
         raise ValueError("expected name=policy, several apart by commas, such as avatar=strict,chat=permissive")
-    return {name: policy for name, _, policy in pairs}
+    found = {name: policy for name, _, policy in pairs}
+    if len(found) < len(pairs):
+        raise ValueError("expected each name once")
+    return found
 
 
 def _spot_checks(value: object) -> object:

@@ -23,9 +23,9 @@ from demure.printable import printable
 from demure.screening import Screening
 
 if TYPE_CHECKING:
+    from demure.standing import Standing
     from demure.store.events import Outbox
     from demure.store.figures import Waiting
-    from demure.web.standing import Standing
 
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 

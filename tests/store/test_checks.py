@@ -25,19 +25,22 @@ from demure.scores import Scores
 from demure.screening import Screening
 from demure.settings import Settings
 from demure.store import checks
-from demure.store.checks import DAY_MS, InUse, LabelledRow
+from demure.store.checks import InUse, LabelledRow
 from demure.store.database import Database
-from demure.store.deletion import forget_image
+from demure.store.deletion import Fate, forget_image, forget_subject
 from demure.store.figures import Share, agreement, unknowns, waiting
 from demure.store.retention import Keep, sweep
 from demure.store.reviews import Reviews, Times
-from demure.store.schema import events, images, previews, reviews, submissions, tallies
+from demure.store.schema import DAY_MS, events, images, previews, reviews, submissions, tallies
 from demure.store.users import Users
 
 ANNA = Actor("user:anna")
 PICTURE = Preview(0, 0, 2, 1, "image/jpeg", b"not really a picture")
 BALANCED = find_policy("balanced", {"open_nsfw"})
 SENT = Wish(review=True, submission=Submission("post-1", "user-7"))
+
+
+DECISIONS = pytest.mark.parametrize("decision", ["safe", "unknown"])
 
 
 def sha(name: str) -> bytes:
@@ -79,7 +82,7 @@ def send(desk: Desk, screening: Screening, wish: Wish = SENT):
         draw = await desk.record(screening, "tiny", wish)
         if wish.wants(screening):
             return draw, await desk.open_review(screening, "tiny", wish, [PICTURE], draw)
-        if draw is not None and draw.is_chosen:
+        if draw is not None:
             await desk.open_check(screening, "tiny", BALANCED, wish, [PICTURE], draw)
         return draw, _open(desk, screening)
 
@@ -98,7 +101,28 @@ def counted(database) -> dict[tuple[str, float, int], tuple[int, int]]:
 
 
 def told(database, clock, version: str = "v1", **more) -> list[Stratum]:
-    return database.read(lambda c: checks.strata(c, clock() - 30 * DAY_MS, "tiny", version, **more))
+    found = database.read(lambda c: checks.strata(c, clock() - 30 * DAY_MS, **more))
+    return found.get(("tiny", version), [])
+
+
+def recorded(desk: Desk, screening: Screening, wish: Wish = SENT):
+    """What was drawn; and then nothing more, as when the process dies."""
+    return asyncio.run(desk.record(screening, "tiny", wish))
+
+
+def opened(desk: Desk, screening: Screening, draw, wish: Wish = SENT) -> None:
+    if wish.wants(screening):
+        asyncio.run(desk.open_review(screening, "tiny", wish, [PICTURE], draw))
+    else:
+        asyncio.run(desk.open_check(screening, "tiny", BALANCED, wish, [PICTURE], draw))
+
+
+def judge_all(desk: Desk, verdict: Verdict = Verdict.SAFE) -> int:
+    count = 0
+    while (held := desk.reviews.claim_next(ANNA)) is not None:
+        desk.reviews.settle(held.id, ANNA, verdict, held.version)
+        count += 1
+    return count
 
 
 def row_of(database, review) -> dict:
@@ -161,11 +185,16 @@ def test_an_image_keeps_the_chance_that_it_was_given_first(desk_of, database):
     assert send(desk_of(SpotChecks(safe=1e-9)), judged("a"))[1] is None
     later = desk_of(SpotChecks(safe=1.0))
     draw, review = send(later, judged("a"))
-    assert (draw.chance, draw.is_chosen, draw.is_first, review) == (1e-9, False, False, None)
+    assert (draw, review) == (None, None)
     assert counted(database) == {("safe", 1e-9, 7): (1, 0)}
     send(later, judged("b"))
-    off = desk_of(SpotChecks())
-    assert not send(off, judged("b"))[0].is_chosen  # where they are turned off, nobody is
+
+
+def test_where_checks_are_turned_off_who_was_chosen_before_is_not(desk_of, database):
+    on, off = desk_of(), desk_of(SpotChecks())
+    assert recorded(on, judged("a")) is not None  # and the check is lost
+    assert send(off, judged("a")) == (None, None)
+    assert send(on, judged("a"))[1].kind is Kind.CHECK
 
 
 # An item like any other.
@@ -194,12 +223,89 @@ def test_an_image_that_is_sent_again_is_told_of_like_an_unknown_one(desk, databa
 
 def test_a_check_that_comes_after_its_image_was_forgotten_is_not_opened(desk, database, clock):
     screening = judged("a")
-    draw = asyncio.run(desk.record(screening, "tiny", SENT))
+    draw = recorded(desk, screening)
     database.write(lambda c: forget_image(c, clock(), sha("a"), "root", keep_memory=False))
     with pytest.raises(SourceNotFound):
         asyncio.run(desk.open_check(screening, "tiny", BALANCED, SENT, [PICTURE], draw))
     left = database.read(lambda c: [c.execute(select(t)).all() for t in (reviews, previews, submissions, images)])
     assert left == [[], [], [], []]
+
+
+def test_who_is_forgotten_while_a_check_is_on_its_way_stays_forgotten(desk, database):
+    mine, others = (replace(SENT, submission=Submission(f"post-{who}", who)) for who in ("user-a", "user-b"))
+    recorded(desk, judged("a"), others)
+    draw = recorded(desk, judged("a"), mine)
+    assert forget_subject(database, "user-a", "root", keep_memory=True)[0].fate is Fate.SHARED
+    opened(desk, judged("a"), draw, mine)
+    assert database.read(lambda c: c.execute(select(submissions.c.subject)).scalars().all()) == ["user-b"]
+
+
+def test_whose_item_was_never_opened_is_forgotten_by_subject_all_the_same(desk, database):
+    recorded(desk, judged("a", "unknown"))
+    assert forget_subject(database, "user-7", "root", keep_memory=True)[0].fate is Fate.DELETED
+
+
+# The same image again.
+
+
+@DECISIONS
+def test_an_item_is_counted_whoever_opens_it_of_several_who_send_the_image_at_once(desk, database, clock, decision):
+    screening = judged("a", decision)
+    first, second = recorded(desk, screening), recorded(desk, screening)
+    assert first == second
+    for draw in (second, first):
+        opened(desk, screening, draw)
+    assert judge_all(desk) == 1
+    (found,) = told(database, clock)
+    assert (found.images, found.chosen, found.judged) == (1, 1, 1)
+
+
+@DECISIONS
+def test_an_image_that_was_lost_on_its_way_is_linked_when_it_is_sent_again(desk, database, clock, decision):
+    recorded(desk, judged("a", decision))
+    clock.pass_s(3 * 86_400)
+    send(desk, judged("a", decision))
+    assert judge_all(desk) == 1
+    (found,) = told(database, clock)
+    assert (found.images, found.chosen, found.judged) == (1, 1, 1)
+
+
+def test_an_item_of_before_is_linked_when_its_image_is_counted(desk, database):
+    screening = judged("a", "unknown")
+    opened(desk, screening, None)
+    draw, item = send(desk, screening)
+    row = row_of(database, item)
+    assert (row["chance"], row["tally"]) == (1.0, draw.tally)
+
+
+@DECISIONS
+def test_an_image_comes_before_people_by_lot_once(desk, database, clock, decision):
+    """Not while it waits, so that no time of an answer tells that; nor after it expired: nobody is counted twice."""
+    screening = judged("a", decision)
+    send(desk, screening)
+    assert recorded(desk, screening) is None
+    clock.pass_s(8 * 86_400)
+    sweep(database, Keep())
+    draw, again = send(desk, screening)
+    assert draw is None
+    if decision == "unknown":  # somebody asks
+        assert [row_of(database, again)[name] for name in ("chance", "tally")] == [None, None]
+        assert judge_all(desk) == 1
+    assert told(database, clock) == [Stratum(Outcome(decision), 1.0, images=1, chosen=1, judged=0, adult=0)]
+
+
+def test_an_image_that_was_counted_as_another_decision_is_drawn_no_more(desk_of, database, clock):
+    """Or else a verdict would count where the image does not: each chance is that of one row's images."""
+    desk = desk_of(SpotChecks(1e-9, 1e-9))
+    recorded(desk, judged("a", "unknown"))  # of which a client never heard
+    assert recorded(desk, judged("a", "safe", policy_version="v2")) is None
+    recorded(desk, judged("b", "safe"))
+    item = send(desk, judged("b", "unknown", policy_version="v2"))[1]
+    assert [row_of(database, item)[name] for name in ("chance", "tally")] == [None, None]
+    assert judge_all(desk) == 1
+    assert database.read(lambda c: list(checks.labelled_rows(c, "tiny"))) == []
+    assert [s.judged for s in told(database, clock)] == [0, 0]
+    assert told(database, clock, "v2") == []
 
 
 def test_a_check_joins_a_report_of_the_same_decision_and_no_other(desk, database):
@@ -307,7 +413,7 @@ def test_many_who_send_at_once_are_counted_once_each_and_wait_for_none_forever(d
         barrier.wait()
         for turn in range(15):
             name = str((turn * (number % 3 + 1)) % 15)  # the same images, each in an order of its own
-            asyncio.run(desk.record(judged(name), "tiny", SENT))
+            recorded(desk, judged(name))
         own.close()
 
     with ThreadPoolExecutor(8) as pool:
@@ -325,6 +431,20 @@ def test_tallies_are_kept_as_long_as_reviews_and_tell_of_nobody(desk, database, 
     assert len(counted(database)) == 1
     clock.pass_s(86_400)
     assert sweep(database, Keep()).deleted["tallies"] == 1
+
+
+def test_the_id_of_a_row_that_was_swept_is_not_given_away_again(desk, database, clock):
+    """An item that was frozen all the while names it still."""
+    desk.reviews.escalate(send(desk, judged("a"))[1].id, ANNA, 1)
+    clock.pass_s(366 * 86_400)
+    sweep(database, Keep())
+    assert counted(database) == {}
+    send(desk, judged("b"))
+    rooted = Actor("user:root", is_admin=True)
+    (frozen,) = desk.reviews.page([State.ESCALATED])
+    desk.reviews.release(frozen.id, rooted, frozen.version)
+    assert judge_all(desk) == 2
+    assert told(database, clock) == [Stratum(Outcome.SAFE, 1.0, images=1, chosen=1, judged=1, adult=0)]
 
 
 def test_an_image_that_was_forgotten_or_had_its_time_counts_anew(desk, database, clock):
@@ -364,7 +484,7 @@ def test_strata_are_what_was_counted_and_what_people_said(desk_of, database, clo
     assert told(database, clock) == expected
     assert told(database, clock, "v2") == [Stratum(Outcome.SAFE, 1.0, 1, 1, 0, 0)]
     assert told(database, clock, "v9") == []
-    bins = database.read(lambda c: checks.score_bins(c, clock(), "tiny", "v1"))
+    bins = database.read(lambda c: checks.score_bins(c, clock()))["tiny", "v1"]
     assert (len(bins), sum(bins), bins[7]) == (BINS, 8, 8)
     used = database.read(lambda c: checks.policies_in_use(c, clock()))
     assert used == [InUse("tiny", "colours", version, n) for version, n in (("v1", 8), ("v2", 1), ("v3", 1))]
@@ -375,7 +495,7 @@ def test_a_verdict_counts_by_the_day_on_which_its_image_was_decided(desk, databa
     clock.pass_s(5 * 86_400)
     send(desk, judged("new"))
     desk.reviews.settle(review.id, ANNA, Verdict.ADULT, 1)
-    since = database.read(lambda c: checks.strata(c, clock() - 4 * DAY_MS, "tiny", "v1"))
+    since = database.read(lambda c: checks.strata(c, clock() - 4 * DAY_MS))["tiny", "v1"]
     before = told(database, clock, before_ms=clock())
     assert since == [Stratum(Outcome.SAFE, 1.0, images=1, chosen=1, judged=0, adult=0)]
     assert before == [Stratum(Outcome.SAFE, 1.0, images=1, chosen=1, judged=1, adult=1)]
@@ -415,7 +535,7 @@ def test_days_on_which_a_checked_decision_was_not_checked_are_left_out_for_all(d
         (Outcome.UNKNOWN, 1.0, 2),
         (Outcome.ADULT, 0.0, 2),
     ]
-    assert sum(database.read(lambda c: checks.score_bins(c, 0, "tiny", "v1"))) == 9
+    assert sum(database.read(lambda c: checks.score_bins(c, 0))["tiny", "v1"]) == 9
 
 
 def test_the_first_day_of_which_something_waits_is_known(desk, database, clock):
@@ -433,8 +553,34 @@ def test_the_first_day_of_which_something_waits_is_known(desk, database, clock):
     assert first() == 20_003 * DAY_MS
     clock.pass_s(86_400)
     assert first() == 20_003 * DAY_MS
-    send(desk, judged("a", remembered=True), replace(SENT, kind=Kind.REPORT))  # a report was counted nowhere
-    assert first() == 20_003 * DAY_MS
+
+
+def test_an_item_that_was_counted_nowhere_holds_back_the_day_on_which_it_was_opened(desk, database, clock):
+    clock.ms = 20_000 * DAY_MS + 1000
+    for name, kind in (("a", Kind.UNKNOWN), ("b", Kind.REPORT)):
+        opened(desk, judged(name, "unknown"), None, replace(SENT, kind=kind))
+        clock.pass_s(86_400)
+    days = []
+    while (held := desk.reviews.claim_next(ANNA)) is not None:
+        days.append(database.read(lambda c: checks.first_waiting_day_ms(c, clock())) // DAY_MS)
+        desk.reviews.settle(held.id, ANNA, Verdict.SAFE, held.version)
+    assert days == [20_000, 20_001]
+
+
+@DECISIONS
+def test_reviewers_are_not_told_of_what_may_come_before_them_yet(desk, database, clock, decision):
+    """What is escalated may be released, what was lost be sent again: which of the counts lacks a verdict would tell what it is."""
+    frozen = send(desk, judged("frozen", decision))[1]
+    desk.reviews.escalate(frozen.id, ANNA, 1)
+    recorded(desk, judged("lost", decision))
+    assert told(database, clock, to_all=True) == [Stratum(Outcome(decision), 1.0, 0, 0, 0, 0)]
+    assert told(database, clock) == [Stratum(Outcome(decision), 1.0, 2, 2, 0, 0)]
+    send(desk, judged("expired", decision))
+    desk.reviews.settle(send(desk, judged("upheld", decision))[1].id, ANNA, Verdict.ADULT, 1)
+    clock.pass_s(8 * 86_400)
+    sweep(database, Keep())
+    assert told(database, clock, to_all=True) == [Stratum(Outcome(decision), 1.0, 2, 2, 1, 1)]
+    assert told(database, clock) == [Stratum(Outcome(decision), 1.0, 4, 4, 1, 1)]
 
 
 def test_labels_are_all_that_chance_put_before_people(desk_of, database, clock):
@@ -479,6 +625,6 @@ def test_a_decision_that_cannot_be_kept_is_not_chosen_either(desk, database):
         raise StorageFull("the disk is full")
 
     database.write, write = full, database.write
-    assert asyncio.run(desk.record(judged("a"), "tiny", SENT)) is None
+    assert recorded(desk, judged("a")) is None
     database.write = write
     assert counted(database) == {}

@@ -11,7 +11,6 @@ from demure.reviews import Actor, Judgement, Kind, Opening, Submission, Verdict
 from demure.store.custody import Escalation, escalations, held_by
 from demure.store.events import emit
 from demure.store.figures import (
-    DAY_MS,
     HOUR_MS,
     OTHERS,
     Flow,
@@ -28,6 +27,7 @@ from demure.store.figures import (
     waiting,
 )
 from demure.store.reviews import Reviews
+from demure.store.schema import DAY_MS
 
 ANNA, BERT, ROOT = Actor("user:anna"), Actor("user:bert"), Actor("user:root", is_admin=True)
 NOON = 1_790_078_400_000  # 2026-09-22 12:00 UTC

@@ -21,6 +21,7 @@ from demure.store.events import emit
 from demure.store.retention import Keep, sweep
 from demure.store.reviews import Reviews, Times
 from demure.store.schema import (
+    DAY_MS,
     audit,
     deliveries,
     events,
@@ -427,4 +428,4 @@ def test_items_without_a_picture_are_found_among_many_with_one(database, clock):
 
 def test_the_times_are_those_that_are_promised():
     assert Keep() == Keep(previews_days=7, decisions_days=90, reviews_days=365, audit_days=365)
-    assert retention.DAY_MS == 24 * 60 * 60 * 1000
+    assert DAY_MS == 24 * 60 * 60 * 1000

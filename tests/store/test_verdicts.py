@@ -15,7 +15,7 @@ from demure.policy import Outcome
 from demure.reviews import Kind, State, Verdict
 from demure.store import checks
 from demure.store.database import Database
-from demure.store.schema import reviews, tallies
+from demure.store.schema import DAY_MS, reviews, tallies
 from demure.verdicts import read_verdicts
 
 DAY = 20_000
@@ -39,7 +39,7 @@ def cell(
 def label(database: Database, tally: int, decision: Outcome, chance: float, names: list[str], **more: object) -> None:
     """Images that came in that row, went to review, and were called safe."""
     common = {
-        "kind": Kind.CHECK, "state": State.SETTLED, "version": 2, "rank": 1, "priority": 0.0, "opened_ms": DAY * checks.DAY_MS,
+        "kind": Kind.CHECK, "state": State.SETTLED, "version": 2, "rank": 1, "priority": 0.0, "opened_ms": DAY * DAY_MS,
         "decision": decision, "reason": "r", "score": 0.5, "scores": SCORES, "witnesses": {"open_nsfw": 0.4}, "model": "m",
         "media": {"width": 40, "height": 40}, "policy": "p", "policy_version": "v1", "verdict": Verdict.SAFE, "chance": chance, "tally": tally,
     }  # fmt: skip

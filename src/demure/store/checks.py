@@ -11,20 +11,42 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select, update
 
-from demure.checks import SEED_BYTES
+from demure.checks import SEED_BYTES, Draw, is_chosen
 from demure.drift import BINS, bin_of
 from demure.live import Stratum
 from demure.policy import Outcome
 from demure.reviews import Judgement, Kind, State, Verdict
 from demure.store.database import insert_into, insert_new
-from demure.store.schema import reviews, seeds, tallies
+from demure.store.schema import DAY_MS, images, reviews, seeds, tallies
 
-DAY_MS = 86_400_000
+DECISION = (
+    "model",
+    "policy",
+    "policy_version",
+    "decision",
+)  # of a judgement: where they are the same, so is the decision
 _RECENT, _STAND_INS = 1000, 100  # items that are looked through, scores that are drawn from
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What chance says of an image that is sent for review."""
+
+    chance: float
+    is_chosen: bool
+    tally: int | None  # the row that it is counted in; None for one that is to be counted
+    waits: bool  # it came before people by this chance, and is among the items still
+
+
+class Decider(NamedTuple):
+    """By what an image was decided."""
+
+    model: str
+    policy_version: str
 
 
 @dataclass(frozen=True)
@@ -35,6 +57,10 @@ class InUse:
     policy: str
     policy_version: str
     images: int
+
+    @property
+    def by(self) -> Decider:
+        return Decider(self.model, self.policy_version)
 
 
 @dataclass(frozen=True)
@@ -56,21 +82,37 @@ def seed(connection: Connection) -> bytes:
     return bytes(connection.execute(select(seeds.c.seed).where(seeds.c.id == 1)).scalar_one())
 
 
-def count(connection: Connection, now_ms: int, judgement: Judgement, chance: float, *, is_chosen: bool) -> int:
-    """One image more: the id of the row that it is counted in."""
-    row = {
-        "day": now_ms // DAY_MS,
-        "model": judgement.model,
-        "policy": judgement.policy,
-        "policy_version": judgement.policy_version,
-        "decision": judgement.decision,
-        "chance": chance,
-        "bin": bin_of(judgement.score or 0.0),
-        "images": 1,
-        "chosen": int(is_chosen),
-    }
-    counted: int = connection.execute(_one_more(connection.dialect.name), row).scalar_one()
-    return counted
+def turn(connection: Connection, sha256: bytes, judgement: Judgement, share: float, seed: bytes) -> Turn | None:
+    """What chance says of an image that is recorded and sent for review; `share` is that of what its decision is now.
+
+    It keeps the chance with which it was counted, however often it comes, until it has come before people by it. None for one
+    that has, and for one that was counted as another decision: its verdict would count for images among which it is not.
+    """
+    tally, chance = connection.execute(_counted(judgement).where(images.c.sha256 == sha256)).one()
+    if tally is None:
+        return Turn(share, is_chosen(seed, sha256, share), None, waits=False)
+    if chance is None or not share or not is_chosen(seed, sha256, chance):
+        return None
+    items = select(reviews.c.tally, reviews.c.state).where(reviews.c.sha256 == sha256)
+    state = {row.tally: row.state for row in connection.execute(items)}.get(tally)
+    return Turn(chance, True, tally, waits=state is not None) if state in (None, State.OPEN) else None
+
+
+def take(
+    connection: Connection, now_ms: int, sha256: bytes, judgement: Judgement, turn: Turn, priority: float
+) -> Draw | None:
+    """Count the image if it comes for the first time. What is to be put into the queue, unless it waits there already: that
+    comes forward, as an unknown does that is sent again.
+    """
+    if turn.waits:
+        here = (reviews.c.sha256 == sha256) & (reviews.c.tally == turn.tally) & (reviews.c.state == State.OPEN)
+        connection.execute(update(reviews).where(here, reviews.c.priority < priority).values(priority=priority))
+        return None
+    tally = turn.tally
+    if tally is None:
+        tally = _count(connection, now_ms, judgement, turn)
+        connection.execute(update(images).where(images.c.sha256 == sha256).values(tally=tally))
+    return Draw(turn.chance, tally) if turn.is_chosen else None
 
 
 def unknown_scores(connection: Connection) -> list[float]:
@@ -86,60 +128,57 @@ def unknown_scores(connection: Connection) -> list[float]:
 
 
 def strata(
-    connection: Connection, since_ms: int, model: str, policy_version: str, before_ms: int | None = None
-) -> list[Stratum]:
-    """What was decided by this policy on the days from that of `since_ms` on, and before that of `before_ms`.
+    connection: Connection, since_ms: int, before_ms: int | None = None, *, to_all: bool = False
+) -> dict[Decider, list[Stratum]]:
+    """What was decided on the days from that of `since_ms` on, and before that of `before_ms`.
 
-    Who was chosen and has no verdict (it waits, is escalated, expired, was forgotten) counts as chosen and not as judged. Of
-    a decision that is checked, days on which it was not are left out, for all decisions: nothing was learned of them.
+    Who was chosen and has no verdict (it waits, is escalated, expired, was lost or forgotten) counts as chosen and not as
+    judged. `to_all` tells only of those chosen ones that people were done with, by a verdict or by letting it expire. The
+    others may come before somebody yet, and where the day is told of already, the stratum that lacks a verdict would tell
+    what such an item is; so they are left out as if they had not come. They are few: rates move by no more than their share.
+    Of a decision that is checked, days on which it was not are left out, for all decisions: nothing was learned of them.
     """
-    window = _window(since_ms, before_ms, model, policy_version)
-    cell = (tallies.c.day, tallies.c.decision, tallies.c.chance)
-    came = select(*cell, func.sum(tallies.c.images), func.sum(tallies.c.chosen)).where(window).group_by(*cell)
-    is_adult = func.sum(case((reviews.c.verdict == Verdict.ADULT, 1), else_=0))
-    said = (
-        select(*cell, func.count(), is_adult)
-        .join(reviews, reviews.c.tally == tallies.c.id)
-        .where(window, reviews.c.state == State.SETTLED)
-        .group_by(*cell)
-    )
-    counts: defaultdict[tuple[int, str, float], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for first, wanted in ((0, came), (2, said)):
-        for row in connection.execute(wanted):
-            counts[row[0], row[1], row[2]][first : first + 2] = map(int, row[3:])
-    blind = _blind_days(counts)
-    total: defaultdict[tuple[Outcome, float], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for (day, decision, chance), found in counts.items():
-        if day not in blind:
-            alike = total[Outcome(decision), chance]
-            total[Outcome(decision), chance] = [a + b for a, b in zip(alike, found, strict=True)]
-    return [Stratum(*alike, *total[alike]) for alike in sorted(total, key=lambda key: (key[0].gravity, key[1]))]
+    cells = _cells(connection, _window(since_ms, before_ms))
+    blind = _blind_days(cells)
+    total: defaultdict[tuple[Decider, Outcome, float], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for cell, (came, chosen, judged, adult, done) in cells.items():
+        if (cell.by, cell.day) not in blind:
+            hidden = chosen - done if to_all else 0
+            counts = (came - hidden, chosen - hidden, judged, adult)
+            alike = (cell.by, cell.decision, cell.chance)
+            total[alike] = [a + b for a, b in zip(total[alike], counts, strict=True)]
+    found: defaultdict[Decider, list[Stratum]] = defaultdict(list)
+    for by, decision, chance in sorted(total, key=lambda alike: (alike[1].gravity, alike[2])):
+        found[by].append(Stratum(decision, chance, *total[by, decision, chance]))
+    return found
 
 
-def score_bins(
-    connection: Connection, since_ms: int, model: str, policy_version: str, before_ms: int | None = None
-) -> tuple[int, ...]:
+def score_bins(connection: Connection, since_ms: int, before_ms: int | None = None) -> dict[Decider, tuple[int, ...]]:
     """How many images came, by drift.bin_of their score; the days as for strata."""
-    window = _window(since_ms, before_ms, model, policy_version)
-    wanted = select(tallies.c.bin, func.sum(tallies.c.images)).where(window).group_by(tallies.c.bin)
-    found = {row[0]: int(row[1]) for row in connection.execute(wanted)}
-    return tuple(found.get(number, 0) for number in range(BINS))
+    by = (tallies.c.model, tallies.c.policy_version)
+    wanted = select(*by, tallies.c.bin, func.sum(tallies.c.images)).where(_window(since_ms, before_ms))
+    found: defaultdict[Decider, list[int]] = defaultdict(lambda: [0] * BINS)
+    for model, version, number, count in connection.execute(wanted.group_by(*by, tallies.c.bin)):
+        found[Decider(model, version)][number] = int(count)
+    return {by: tuple(counts) for by, counts in found.items()}
 
 
 def policies_in_use(connection: Connection, since_ms: int) -> list[InUse]:
     """Those by which an image was decided since that day, the most used first."""
     names = (tallies.c.model, tallies.c.policy, tallies.c.policy_version)
-    images = func.sum(tallies.c.images)
-    wanted = select(*names, images).where(tallies.c.day >= since_ms // DAY_MS).group_by(*names)
-    return [InUse(*row[:3], int(row[3])) for row in connection.execute(wanted.order_by(images.desc(), *names))]
+    came = func.sum(tallies.c.images)
+    wanted = select(*names, came).where(tallies.c.day >= since_ms // DAY_MS).group_by(*names)
+    return [InUse(*row[:3], int(row[3])) for row in connection.execute(wanted.order_by(came.desc(), *names))]
 
 
 def first_waiting_day_ms(connection: Connection, now_ms: int) -> int:
-    """When the first day began of which an item waits still, today at the latest.
+    """When the first day began of which an item waits still, today at the latest: that on which its image was counted, or else
+    that on which it was opened. What is told of the days before it cannot tell what somebody is about to judge.
 
-    What is told of the days before it cannot tell what somebody is about to judge.
+    Every item that waits holds back days, counted or not: which one does not must not tell what the others are.
     """
-    waiting = select(func.min(tallies.c.day)).join(reviews, reviews.c.tally == tallies.c.id)
+    day = func.coalesce(tallies.c.day, reviews.c.opened_ms // DAY_MS)
+    waiting = select(func.min(day)).select_from(reviews).outerjoin(tallies, tallies.c.id == reviews.c.tally)
     first = connection.execute(waiting.where(reviews.c.state == State.OPEN)).scalar()
     today = now_ms // DAY_MS
     return DAY_MS * (today if first is None else min(first, today))
@@ -179,11 +218,56 @@ def _chances(connection: Connection, model: str) -> list[tuple[str, int, float]]
     return [(version, day, chance) for version, day, chance in connection.execute(wanted)]
 
 
-def _blind_days(cells: Iterable[tuple[int, str, float]]) -> set[int]:
-    """Of (day, decision, chance): the days on which a decision was not checked that is on others."""
-    known = list(cells)
-    checked = {decision for _, decision, chance in known if chance > 0}
-    return {day for day, decision, chance in known if chance == 0 and decision in checked}
+class _Cell(NamedTuple):
+    by: Decider
+    day: int
+    decision: Outcome
+    chance: float
+
+
+def _cells(connection: Connection, window: ColumnElement[bool]) -> Mapping[_Cell, list[int]]:
+    """How many images came, were chosen, were judged, were adult; and how many of those chosen nobody is to judge any more."""
+    cell = [tallies.c[name] for name in ("model", "policy_version", "day", "decision", "chance")]
+    came = select(*cell, func.sum(tallies.c.images), func.sum(tallies.c.chosen)).where(window).group_by(*cell)
+    # Without a condition on the state: SQLite would go through all settled items, of whatever day.
+    adult, done = reviews.c.verdict == Verdict.ADULT, reviews.c.state.in_((State.SETTLED, State.EXPIRED))
+    said = (
+        select(*cell, func.count(reviews.c.verdict), *(func.sum(case((if_, 1), else_=0)) for if_ in (adult, done)))
+        .join(reviews, reviews.c.tally == tallies.c.id)
+        .where(window)
+        .group_by(*cell)
+    )
+    found: defaultdict[_Cell, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
+    for at, wanted in ((slice(0, 2), came), (slice(2, 5), said)):
+        for model, version, day, decision, chance, *counts in connection.execute(wanted):
+            found[_Cell(Decider(model, version), day, Outcome(decision), chance)][at] = map(int, counts)
+    return found
+
+
+def _blind_days(cells: Iterable[_Cell]) -> set[tuple[Decider, int]]:
+    """The days on which a policy's decision was not checked that is on others."""
+    checked = {(cell.by, cell.decision) for cell in cells if cell.chance > 0}
+    return {(cell.by, cell.day) for cell in cells if cell.chance == 0 and (cell.by, cell.decision) in checked}
+
+
+def _counted(judgement: Judgement) -> Select[Any]:
+    """The row in which an image is counted; and the chance, if the decision was the same."""
+    same = and_(tallies.c.id == images.c.tally, *(tallies.c[name] == getattr(judgement, name) for name in DECISION))
+    return select(images.c.tally, tallies.c.chance).outerjoin(tallies, same)
+
+
+def _count(connection: Connection, now_ms: int, judgement: Judgement, turn: Turn) -> int:
+    """One image more: the id of the row that it is counted in."""
+    row = {
+        "day": now_ms // DAY_MS,
+        **{name: getattr(judgement, name) for name in DECISION},
+        "chance": turn.chance,
+        "bin": bin_of(judgement.score or 0.0),
+        "images": 1,
+        "chosen": int(turn.is_chosen),
+    }
+    counted: int = connection.execute(_one_more(connection.dialect.name), row).scalar_one()
+    return counted
 
 
 @cache
@@ -195,7 +279,6 @@ def _one_more(dialect: str) -> Any:
     return statement.on_conflict_do_update(index_elements=key, set_=more).returning(tallies.c.id)
 
 
-def _window(since_ms: int, before_ms: int | None, model: str, policy_version: str) -> ColumnElement[bool]:
-    of_policy = and_(tallies.c.model == model, tallies.c.policy_version == policy_version)
-    since = and_(of_policy, tallies.c.day >= since_ms // DAY_MS)
+def _window(since_ms: int, before_ms: int | None) -> ColumnElement[bool]:
+    since = tallies.c.day >= since_ms // DAY_MS
     return since if before_ms is None else and_(since, tallies.c.day < before_ms // DAY_MS)

@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, case, func, select
 
 from demure.reviews import DISPUTES, Kind, State, Verdict
-from demure.store.schema import events, reviews
+from demure.store.schema import DAY_MS, events, reviews
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+HOUR_MS = 3_600_000
 HOURS, DAYS = 24, 30
 MOST_WAITING = 100_000  # counted; past it, "or more"
 _MOST_REASONS = 8  # named; the others are one
@@ -130,9 +130,8 @@ def waiting(connection: Connection, now_ms: int, at_most: int = MOST_WAITING) ->
         for rank in (0, 1)  # as the index has it: two look-ups, and no walk through all that is open
     ]
     oldest = min((ms for ms in ranks if ms is not None), default=None)
-    counts[Kind.UNKNOWN] = counts.get(Kind.UNKNOWN, 0) + counts.pop(
-        Kind.CHECK, 0
-    )  # not to be told apart while they wait
+    # Not to be told apart while they wait.
+    counts[Kind.UNKNOWN] = counts.get(Kind.UNKNOWN, 0) + counts.pop(Kind.CHECK, 0)
     by_kind = {kind: counts.get(kind, 0) for kind in (Kind.UNKNOWN, *DISPUTES)}
     is_cut = sum(counts.values()) == at_most
     return Waiting(by_kind, None if oldest is None else max(0, now_ms - oldest), is_cut)

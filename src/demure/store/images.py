@@ -1,11 +1,11 @@
-"""What the machine decided on each image, with what chance it came before a person, and who sent it."""
+"""What the machine decided on each image, and who sent it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from demure.reviews import Judgement, Submission
 from demure.store.database import upsert
@@ -13,21 +13,9 @@ from demure.store.schema import images, submissions
 
 
 def record(connection: Connection, now_ms: int, sha256: bytes, judgement: Judgement) -> None:
-    """The last decision counts."""
+    """The last decision counts. Nobody else does so for this image until the transaction ends."""
     values = {"sha256": sha256, **asdict(judgement), "first_ms": now_ms, "decided_ms": now_ms}
     upsert(images, connection, values, ["sha256"], keep=["first_ms"])
-
-
-def enter(connection: Connection, sha256: bytes, chance: float) -> tuple[float, bool]:
-    """The chance that an image of which there is a record was given when it was first sent for review, and whether that is now.
-
-    Of several who send it at once one is the first: the others wait for the row.
-    """
-    this = images.c.sha256 == sha256
-    first = update(images).where(this, images.c.chance.is_(None)).values(chance=chance)
-    if connection.execute(first).rowcount:
-        return chance, True
-    return connection.execute(select(images.c.chance).where(this)).scalar_one(), False
 
 
 def is_kept(connection: Connection, sha256: bytes) -> bool:

@@ -21,6 +21,7 @@ from demure.store.database import Database
 from demure.store.deletion import delete_reviews
 from demure.store.events import emit
 from demure.store.schema import (
+    DAY_MS,
     deliveries,
     events,
     hashes,
@@ -33,7 +34,6 @@ from demure.store.schema import (
     tallies,
 )
 
-DAY_MS = 86_400_000
 _WITHDRAWN_DAYS = 1  # of a hash: until every process has learned of it
 _SESSION_DAYS = 30  # since it was last used
 _BATCH = 100  # rows a transaction

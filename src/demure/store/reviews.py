@@ -15,7 +15,7 @@ from demure.previews import Preview
 from demure.reviews import DISPUTES, Actor, Judgement, Kind, Move, Opening, Order, Review, State, Verdict, after
 from demure.store import memory
 from demure.store.audit import append
-from demure.store.checks import unknown_scores
+from demure.store.checks import DECISION, unknown_scores
 from demure.store.database import Database, insert_new
 from demure.store.events import emit
 from demure.store.images import is_kept, note_submission, submissions_of
@@ -49,7 +49,10 @@ class Reviews:
         def work(connection: Connection) -> Review:
             if opening.kind is Kind.CHECK and not is_kept(connection, opening.sha256):  # it comes after the answer
                 raise SourceNotFound("this image was forgotten meanwhile")
-            note_submission(connection, now_ms, opening.sha256, opening.submission)
+            if (
+                opening.kind is not Kind.CHECK
+            ):  # of that, it is noted with the decision: who is forgotten meanwhile stays so
+                note_submission(connection, now_ms, opening.sha256, opening.submission)
             place = (
                 opening.judgement.score or 0.0 if opening.place is None else opening.place(unknown_scores(connection))
             )
@@ -235,8 +238,7 @@ class Reviews:
             "rank": _rank(opening.kind),
             "priority": opening.priority,
             "place": place,
-            "chance": opening.chance,
-            "tally": opening.tally,
+            **_drawn(opening),
             "opened_ms": now_ms,
             "note": opening.note,
             **vars(opening.judgement),
@@ -252,8 +254,8 @@ class Reviews:
         if found is None or found.state == State.ESCALATED:  # that is frozen
             return found
         news: dict[str, Any] = {"priority": max(found.priority, opening.priority)}
-        if found.chance is None and _is_same_decision(found, opening.judgement):
-            news |= {"chance": opening.chance, "tally": opening.tally}
+        if found.tally is None and _is_same_decision(found, opening.judgement):
+            news |= _drawn(opening)
         if opening.kind in DISPUTES and _rank(opening.kind) <= found.rank:
             news |= {"kind": opening.kind, "rank": _rank(opening.kind), "note": opening.note or found.note}
         changed = update(reviews).where(reviews.c.id == found.id).values(news).returning(reviews)
@@ -292,9 +294,13 @@ def _rank(kind: Kind) -> int:
     return 0 if kind is Kind.APPEAL else 1
 
 
+def _drawn(opening: Opening) -> dict[str, Any]:
+    draw = opening.draw
+    return {"chance": None, "tally": None} if draw is None else {"chance": draw.chance, "tally": draw.tally}
+
+
 def _is_same_decision(found: Row[Any], judgement: Judgement) -> bool:
-    names = ("model", "policy", "policy_version", "decision")
-    return all(getattr(found, name) == getattr(judgement, name) for name in names)
+    return all(getattr(found, name) == getattr(judgement, name) for name in DECISION)
 
 
 def _by(order: Order) -> list[ColumnElement[Any]]:

@@ -23,6 +23,8 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+DAY_MS = 86_400_000
+
 # SQLite counts rows only by a column that it calls INTEGER.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
@@ -52,7 +54,9 @@ images = Table(
     Column("policy_version", Text, nullable=False),
     Column("first_ms", BigInteger, nullable=False),
     Column("decided_ms", BigInteger, nullable=False, index=True),
-    Column("chance", Float),  # to come before a person, when it was first sent for review; None: it never was
+    Column(
+        "tally", BigInteger
+    ),  # the row that it was counted in, when it was first sent for review; None: it never was
 )
 
 # How many images were sent for review, and how many of them went there: what rates are reckoned from. Of each image the first
@@ -71,6 +75,7 @@ tallies = Table(
     Column("images", Integer, nullable=False),
     Column("chosen", Integer, nullable=False),
     UniqueConstraint("day", "model", "policy", "policy_version", "decision", "chance", "bin"),
+    sqlite_autoincrement=True,  # an image or a review may name a row that was swept: its id must not be given away again
 )
 
 # One row, once it was needed: by what spot checks are drawn.
@@ -106,7 +111,7 @@ reviews = Table(
     Column("priority", Float, nullable=False),  # the caller's number; higher comes first
     Column("place", Float, nullable=False, server_default=text("0")),  # by risk: the score, but for spot checks
     Column("chance", Float),  # with which it came before a person; None where somebody asked for that
-    Column("tally", BigInteger, index=True),  # the row that it was counted in
+    Column("tally", BigInteger),  # the row that it was counted in; with the chance, or not at all
     Column("opened_ms", BigInteger, nullable=False, index=True),
     Column("note", Text),  # of who reports or appeals
     Column("claimed_by", Text),
@@ -143,6 +148,9 @@ Index("queue_by_risk", reviews.c.state, reviews.c.rank, reviews.c.place.desc(), 
 Index(
     "queue_by_priority", reviews.c.state, reviews.c.rank, reviews.c.priority.desc(), reviews.c.opened_ms, reviews.c.id
 )
+
+# What people said of those who were counted together is read from the index alone.
+Index("reviews_by_tally", reviews.c.tally, reviews.c.state, reviews.c.verdict)
 
 skips = Table(
     "skips",
@@ -281,6 +289,7 @@ invitations = Table(
 )
 
 __all__ = [
+    "DAY_MS",
     "api_keys",
     "audit",
     "audit_head",

@@ -16,16 +16,16 @@ from demure.desk import Desk
 from demure.errors import DemureError
 from demure.policy import Policy
 from demure.post import Poster
+from demure.standing import Standing, default_of, known_now
 from demure.store.events import Outbox, outbox
 from demure.store.figures import Waiting, waiting
 from demure.store.retention import keep_of, sweep
+from demure.store.schema import DAY_MS
 from demure.telemetry import Metrics
-from demure.web.standing import Standing, default_of, known_now
 
 _FIRST_SWEEP_S, _SWEEP_S = 60.0, 300.0
 _COUNT_S = 60.0
 _JUDGE_S = 600.0
-_DAY_MS = 86_400_000
 
 
 class Chores:
@@ -102,8 +102,8 @@ class Chores:
         now_ms, default = self._desk.database.now_ms(), default_of(self._policies, self._desk.settings)
         known = self._desk.database.read(lambda c: known_now(c, now_ms, self._policies, default))
         self._metrics.observe_policies(known.standings)
-        if now_ms // _DAY_MS > self._warned_day:
-            self._warned_day = now_ms // _DAY_MS
+        if now_ms // DAY_MS > self._warned_day:
+            self._warned_day = now_ms // DAY_MS
             for standing in known.standings:
                 self._warn(standing)
 

@@ -12,6 +12,8 @@ from starlette.responses import RedirectResponse, Response
 from demure.accounts import Session
 from demure.checks import SpotChecks
 from demure.reviews import Kind, Review, State
+from demure.shares import at_least, at_most, given_percent, percent
+from demure.standing import DAYS, default_of, known_to_all
 from demure.store.custody import Escalation, escalations
 from demure.store.events import DeadLetter, dead_letters
 from demure.store.figures import HOURS, escalated, figures
@@ -19,7 +21,6 @@ from demure.web.facts import duration
 from demure.web.problems import RequestError
 from demure.web.review_page import AtDesk, ReviewId, SignedIn, desk_of, procedure
 from demure.web.sessions import read_form, require_admin
-from demure.web.standing import DAYS, default_of, known_to_all
 from demure.web.templates import render
 
 _PAGE = 50  # items
@@ -57,6 +58,9 @@ def show_dashboard(request: Request, session: SignedIn, desk: AtDesk) -> Respons
         known_until=_date(known.before_ms - _DAY_MS)[:10],
         is_behind=known.before_ms < now_ms // _DAY_MS * _DAY_MS,
         percent=percent,
+        given_percent=given_percent,
+        at_least=at_least,
+        at_most=at_most,
         oldest=None if oldest is None else duration(oldest),
         alert=desk.settings.review_alert,
         hours=[_clock(now_ms - number * 3_600_000) for number in reversed(range(HOURS))],
@@ -120,13 +124,6 @@ def _letter(letter: DeadLetter) -> dict[str, Any]:
         "failure": letter.failure,
         "died": _date(letter.died_ms),
     }
-
-
-def percent(share: float) -> str:
-    """In two figures at least: 0.42 %, 4.2 %, 42 %."""
-    shown = 100 * share
-    digits = 0 if shown >= 9.95 or shown == 0 else 1 if shown >= 0.995 else 2 if shown >= 0.0995 else 3
-    return f"{shown:.{digits}f} %"
 
 
 def _date(ms: int) -> str:

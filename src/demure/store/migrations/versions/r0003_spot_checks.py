@@ -28,12 +28,13 @@ def upgrade() -> None:
         sa.Column("chosen", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("day", "model", "policy", "policy_version", "decision", "chance", "bin"),
+        sqlite_autoincrement=True,
     )
-    op.add_column("images", sa.Column("chance", sa.Float(), nullable=True))
+    op.add_column("images", sa.Column("tally", sa.BigInteger(), nullable=True))
     op.add_column("reviews", sa.Column("place", sa.Float(), nullable=False, server_default=sa.text("0")))
     op.add_column("reviews", sa.Column("chance", sa.Float(), nullable=True))
     op.add_column("reviews", sa.Column("tally", sa.BigInteger(), nullable=True))
     op.execute("UPDATE reviews SET place = score")
-    op.create_index("ix_reviews_tally", "reviews", ["tally"])
+    op.create_index("reviews_by_tally", "reviews", ["tally", "state", "verdict"])
     op.drop_index("queue_by_risk", "reviews")
     op.create_index("queue_by_risk", "reviews", ["state", "rank", sa.text("place DESC"), "opened_ms", "id"])

@@ -10,16 +10,18 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from demure.drift import Drift, drift
+from demure.drift import BINS, Drift, drift
 from demure.live import Estimate, LiveRates, Stratum, live_rates
 from demure.policy import Outcome, Policy
 from demure.promise import Promise
 from demure.settings import Settings
-from demure.store.checks import DAY_MS, InUse, first_waiting_day_ms, policies_in_use, score_bins, strata
+from demure.store.checks import Decider, InUse, first_waiting_day_ms, policies_in_use, score_bins, strata
+from demure.store.schema import DAY_MS
 
 DAYS = 30
 ENOUGH = 0.9  # of those that were chosen, judged after a day: fewer, and who is left out may be another kind
 _MOST_POLICIES = 5  # told of: those that decided most
+_NONE = (0,) * BINS
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,18 @@ class Known:
 
 def known_now(connection: Connection, now_ms: int, policies: Mapping[str, Policy], default: InUse) -> Known:
     """All that is known."""
-    return _known(connection, now_ms, now_ms + DAY_MS, now_ms - DAY_MS, policies, default)
+    since_ms, before_ms = _since_ms(now_ms), now_ms + DAY_MS
+    found, due = strata(connection, since_ms, before_ms), strata(connection, since_ms, now_ms - DAY_MS)
+    return _known(connection, since_ms, before_ms, found, due, policies, default)
 
 
 def known_to_all(connection: Connection, now_ms: int, policies: Mapping[str, Policy], default: InUse) -> Known:
-    """Without the days of which an item waits, and today: or else a count would tell what an item is that somebody judges."""
-    before_ms = first_waiting_day_ms(connection, now_ms)
-    return _known(connection, now_ms, before_ms, before_ms, policies, default)
+    """Without today, the days of which an item waits, and images that may come to wait yet: or else a count would tell what an
+    item is that somebody judges.
+    """
+    since_ms, before_ms = _since_ms(now_ms), first_waiting_day_ms(connection, now_ms)
+    found = strata(connection, since_ms, before_ms, to_all=True)
+    return _known(connection, since_ms, before_ms, found, found, policies, default)
 
 
 def default_of(policies: Mapping[str, Policy], settings: Settings) -> InUse:
@@ -101,31 +108,32 @@ def default_of(policies: Mapping[str, Policy], settings: Settings) -> InUse:
     return InUse(settings.model, policy.name, policy.version, 0)
 
 
+def _since_ms(now_ms: int) -> int:
+    return (now_ms // DAY_MS - DAYS) * DAY_MS
+
+
 def _known(
     connection: Connection,
-    now_ms: int,
+    since_ms: int,
     before_ms: int,
-    due_ms: int,
+    found: Mapping[Decider, Sequence[Stratum]],
+    due: Mapping[Decider, Sequence[Stratum]],
     policies: Mapping[str, Policy],
     default: InUse,
 ) -> Known:
-    since_ms = (now_ms // DAY_MS - DAYS) * DAY_MS
-    others = [used for used in policies_in_use(connection, since_ms) if not _is_same(used, default)]
+    bins = score_bins(connection, since_ms, before_ms)
+    others = [used for used in policies_in_use(connection, since_ms) if used.by != default.by]
+    told = (default, *others[: _MOST_POLICIES - 1])
     standings = [
-        _standing(connection, used, policies, since_ms, before_ms, due_ms)
-        for used in (default, *others[: _MOST_POLICIES - 1])
+        _standing(u, _promise(u, policies), found.get(u.by, ()), due.get(u.by, ()), bins.get(u.by, _NONE)) for u in told
     ]
     return Known(since_ms, before_ms, tuple(standings))
 
 
 def _standing(
-    connection: Connection, used: InUse, policies: Mapping[str, Policy], since_ms: int, before_ms: int, due_ms: int
+    used: InUse, promise: Promise | None, found: Sequence[Stratum], due: Sequence[Stratum], bins: Sequence[int]
 ) -> Standing:
-    these = (used.model, used.policy_version)
-    found = strata(connection, since_ms, *these, before_ms)
     rates = live_rates(found)
-    promise = _promise(used, policies)
-    bins = score_bins(connection, since_ms, *these, before_ms)
     return Standing(
         model=used.model,
         policy=used.policy,
@@ -135,7 +143,7 @@ def _standing(
         false_alarm=Kept("false_alarm", rates.false_alarm, promise.max_false_alarm if promise else None),
         checks=_count([s for s in found if s.decision is not Outcome.UNKNOWN]),
         left=_count([s for s in found if s.decision is Outcome.UNKNOWN]),
-        due=_count(found if due_ms == before_ms else strata(connection, since_ms, *these, due_ms)),
+        due=_count(due),
         promise=promise,
         drift=drift(bins, promise.adult_scores, promise.safe_scores) if promise else None,
     )
@@ -151,7 +159,3 @@ def _promise(used: InUse, policies: Mapping[str, Policy]) -> Promise | None:
 
 def _count(found: Sequence[Stratum]) -> Count:
     return Count(sum(s.chosen for s in found), sum(s.judged for s in found))
-
-
-def _is_same(one: InUse, other: InUse) -> bool:
-    return (one.model, one.policy_version) == (other.model, other.policy_version)
