@@ -120,7 +120,10 @@ class Desk:
             sender = wish.submission if is_seen else Submission(subject=wish.submission.subject)
             if is_seen or sender.subject:
                 images.note_submission(connection, now_ms, sha256, sender)
-            return None if turn is None else checks.take(connection, now_ms, sha256, judgement, turn, wish.priority)
+            if turn is None:
+                return None
+            shares = self.settings.spot_checks
+            return checks.take(connection, now_ms, sha256, judgement, turn, shares, wish.priority)
 
         return self.database.write(work, durable=False)
 
@@ -198,6 +201,7 @@ def _opening(screening: Screening, model: str, wish: Wish) -> Opening:
         priority=wish.priority,
         note=wish.note,
         pdq=still.hash if still is not None and still.quality >= MIN_QUALITY else None,
+        pictures=len(screening.fingerprints) or None,
     )
 
 

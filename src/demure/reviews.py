@@ -118,6 +118,7 @@ class Opening:
     priority: float = 0.0
     note: str | None = None
     pdq: bytes | None = None
+    pictures: int | None = None  # that were judged of it; None of one too small for the models
     draw: Draw | None = None  # by which it comes before people; None where somebody asks for that
     # For a spot check: its place by risk among the scores of items that the machine could not decide.
     place: Callable[[Sequence[float]], float] | None = None

@@ -34,13 +34,15 @@ def read_verdicts(database: Database, model: str, witnesses: Collection[str]) ->
     seed = database.write(checks.seed)
 
     def read(connection: Connection) -> LabelledSet:
-        least = checks.least_chance(connection, model)
+        least = checks.best_chance(connection, model)
         if least is None:
             raise InvalidLabels(
                 f"nobody was asked about what {model} had decided itself, and verdicts on what was unknown say nothing of that: "
                 "set DEMURE_SPOT_CHECKS for both decisions, and let people judge for a while"
             )
-        return _thinned(checks.labelled_rows(connection, model), columns_of([model], sorted(witnesses)), seed, least)
+        return _thinned(
+            checks.labelled_rows(connection, model, least), columns_of([model], sorted(witnesses)), seed, least
+        )
 
     return database.read(read)
 
@@ -49,16 +51,20 @@ def _thinned(rows: Iterable[LabelledRow], columns: tuple[Column, ...], seed: byt
     collected = Collected(columns, grouped=False, fingerprinted=False)
     for row in rows:
         scores = {**(row.scores or {}), **(row.witnesses or {})}
+        media, sha256 = row.media or {}, row.sha256.hex()
+        is_small = min(media.get("width", MIN_SIDE), media.get("height", MIN_SIDE)) < MIN_SIDE
         if not is_kept(seed, row.sha256, row.chance, least):
             collected.thin()
         elif any(name not in scores for _, name in columns):
             collected.fail("not_scored")
+        elif row.pictures != 1 and not is_small:
+            # Kept are the scores of the gravest picture by the policy of then: by another bound another may be.
+            collected.fail("several_pictures")
         else:
-            media, sha256 = row.media or {}, row.sha256.hex()
             collected.add(
                 [scores[name] for _, name in columns],
                 is_adult=row.verdict is Verdict.ADULT,
-                is_small=min(media.get("width", MIN_SIDE), media.get("height", MIN_SIDE)) < MIN_SIDE,
+                is_small=is_small,
                 id=sha256,
                 sha256=sha256,
                 key=sha256,

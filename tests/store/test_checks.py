@@ -95,7 +95,7 @@ def _open(desk: Desk, screening: Screening):
 
 def counted(database) -> dict[tuple[str, float, int], tuple[int, int]]:
     columns = (tallies.c.decision, tallies.c.chance, tallies.c.bin, tallies.c.images, tallies.c.chosen)
-    rows = database.read(lambda c: c.execute(select(*columns)).all())
+    rows = database.read(lambda c: c.execute(select(*columns).where(tallies.c.images > 0)).all())
     assert len({tuple(row[:3]) for row in rows}) == len(rows)
     return {tuple(row[:3]): tuple(row[3:]) for row in rows}
 
@@ -303,7 +303,7 @@ def test_an_image_that_was_counted_as_another_decision_is_drawn_no_more(desk_of,
     item = send(desk, judged("b", "unknown", policy_version="v2"))[1]
     assert [row_of(database, item)[name] for name in ("chance", "tally")] == [None, None]
     assert judge_all(desk) == 1
-    assert database.read(lambda c: list(checks.labelled_rows(c, "tiny"))) == []
+    assert database.read(lambda c: list(checks.labelled_rows(c, "tiny", 0.01))) == []
     assert [s.judged for s in told(database, clock)] == [0, 0]
     assert told(database, clock, "v2") == []
 
@@ -430,7 +430,7 @@ def test_tallies_are_kept_as_long_as_reviews_and_tell_of_nobody(desk, database, 
     sweep(database, Keep())
     assert len(counted(database)) == 1
     clock.pass_s(86_400)
-    assert sweep(database, Keep()).deleted["tallies"] == 1
+    assert sweep(database, Keep()).deleted["tallies"] == 4  # and three of no image
 
 
 def test_the_id_of_a_row_that_was_swept_is_not_given_away_again(desk, database, clock):
@@ -573,7 +573,7 @@ def test_reviewers_are_not_told_of_what_may_come_before_them_yet(desk, database,
     frozen = send(desk, judged("frozen", decision))[1]
     desk.reviews.escalate(frozen.id, ANNA, 1)
     recorded(desk, judged("lost", decision))
-    assert told(database, clock, to_all=True) == [Stratum(Outcome(decision), 1.0, 0, 0, 0, 0)]
+    assert told(database, clock, to_all=True) == []
     assert told(database, clock) == [Stratum(Outcome(decision), 1.0, 2, 2, 0, 0)]
     send(desk, judged("expired", decision))
     desk.reviews.settle(send(desk, judged("upheld", decision))[1].id, ANNA, Verdict.ADULT, 1)
@@ -584,7 +584,7 @@ def test_reviewers_are_not_told_of_what_may_come_before_them_yet(desk, database,
 
 
 def test_labels_are_all_that_chance_put_before_people(desk_of, database, clock):
-    desk = desk_of(SpotChecks(safe=1.0))
+    desk = desk_of(SpotChecks(1, 1))
     for name, decision, wish, verdict in (
         ("check", "safe", SENT, Verdict.ADULT),
         ("unknown", "unknown", SENT, Verdict.SAFE),
@@ -595,29 +595,29 @@ def test_labels_are_all_that_chance_put_before_people(desk_of, database, clock):
         clock.pass_s(1)
         if verdict:
             desk.reviews.settle(review.id, ANNA, verdict, 1)
-    rest = (1.0, {"porn": 0.0625}, {"open_nsfw": 0.125}, None)
-    assert database.read(lambda c: list(checks.labelled_rows(c, "tiny"))) == [
+    rest = (1.0, {"porn": 0.0625}, {"open_nsfw": 0.125}, None, None)
+    assert database.read(lambda c: list(checks.labelled_rows(c, "tiny", 0.01))) == [
         LabelledRow(sha("check"), Verdict.ADULT, Outcome.SAFE, *rest),
         LabelledRow(sha("unknown"), Verdict.SAFE, Outcome.UNKNOWN, *rest),
     ]
-    assert database.read(lambda c: list(checks.labelled_rows(c, "another"))) == []
+    assert database.read(lambda c: list(checks.labelled_rows(c, "another", 0.01))) == []
 
 
 def test_labels_of_days_on_which_a_checked_decision_was_not_checked_are_left_out(desk_of, database, clock):
-    for day, shares in enumerate((SpotChecks(), SpotChecks(safe=1))):
+    for day, shares in enumerate((SpotChecks(safe=1), SpotChecks(1, 1))):
         for decision in ("safe", "unknown"):
             desk = desk_of(shares)
             review = send(desk, judged(f"{day} {decision}", decision))[1]
             if review is not None:
                 desk.reviews.settle(review.id, ANNA, Verdict.SAFE, 1)
         if day == 0:
-            assert database.read(lambda c: list(checks.labelled_rows(c, "tiny"))) == []
-            assert database.read(lambda c: checks.least_chance(c, "tiny")) is None
+            assert database.read(lambda c: list(checks.labelled_rows(c, "tiny", 0.01))) == []
+            assert database.read(lambda c: checks.best_chance(c, "tiny")) is None
         clock.pass_s(86_400)
-    found = database.read(lambda c: list(checks.labelled_rows(c, "tiny")))
+    found = database.read(lambda c: list(checks.labelled_rows(c, "tiny", 0.01)))
     assert [row.sha256 for row in found if row.decision is Outcome.UNKNOWN] == [sha("1 unknown")]
     assert len(found) == 2
-    assert database.read(lambda c: checks.least_chance(c, "tiny")) == 1.0
+    assert database.read(lambda c: checks.best_chance(c, "tiny")) == 1.0
 
 
 def test_a_decision_that_cannot_be_kept_is_not_chosen_either(desk, database):

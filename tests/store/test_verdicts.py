@@ -41,7 +41,7 @@ def label(database: Database, tally: int, decision: Outcome, chance: float, name
     common = {
         "kind": Kind.CHECK, "state": State.SETTLED, "version": 2, "rank": 1, "priority": 0.0, "opened_ms": DAY * DAY_MS,
         "decision": decision, "reason": "r", "score": 0.5, "scores": SCORES, "witnesses": {"open_nsfw": 0.4}, "model": "m",
-        "media": {"width": 40, "height": 40}, "policy": "p", "policy_version": "v1", "verdict": Verdict.SAFE, "chance": chance, "tally": tally,
+        "media": {"width": 40, "height": 40}, "policy": "p", "policy_version": "v1", "pictures": 1, "verdict": Verdict.SAFE, "chance": chance, "tally": tally,
     }  # fmt: skip
     rows = [{**common, "id": secrets.token_hex(12), "sha256": sha(name), **more} for name in names]
     database.write(lambda c: c.execute(insert(reviews), rows))
@@ -113,6 +113,24 @@ def test_days_and_policies_that_were_not_checked_are_left_out_alone(database: Da
     found = {*read_verdicts(database, "m", WITNESSES).sha256s}
     assert found <= fair
     assert 10 < len(found) < 50
+
+
+def test_a_day_with_a_tiny_share_does_not_thin_all_others(database: Database):
+    for day, chance, names in ((DAY, 0.5, 40), (DAY - 1, 0.001, 2)):
+        tally = cell(database, Outcome.SAFE, chance, day=day)
+        label(database, tally, Outcome.SAFE, chance, [f"{day} {number}" for number in range(names)])
+        cell(database, Outcome.UNKNOWN, 1.0, day=day)
+    assert database.read(lambda c: checks.best_chance(c, "m")) == 0.5
+    assert len(read_verdicts(database, "m", WITNESSES)) == 40
+
+
+def test_an_image_of_which_several_pictures_were_judged_is_left_out(database: Database):
+    """Of them only the gravest by the old policy is kept: by another bound another may decide."""
+    tally = cell(database, Outcome.UNKNOWN, 1.0)
+    for name, pictures in (("still", 1), ("film", 12), ("see-through", 2), ("of before", None)):
+        label(database, tally, Outcome.UNKNOWN, 1.0, [name], pictures=pictures)
+    found = read_verdicts(database, "m", WITNESSES)
+    assert (found.sha256s, found.gathering.failures) == ([sha("still").hex()], {"several_pictures": 3})
 
 
 def test_what_has_not_all_scores_is_told_and_left_out(database: Database):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select, update
 
-from demure.checks import SEED_BYTES, Draw, is_chosen
+from demure.checks import SEED_BYTES, Draw, SpotChecks, is_chosen
 from demure.drift import BINS, bin_of
 from demure.live import Stratum
 from demure.policy import Outcome
@@ -74,6 +74,7 @@ class LabelledRow:
     scores: Mapping[str, float] | None  # of the worst row alone
     witnesses: Mapping[str, float] | None
     media: Mapping[str, Any] | None
+    pictures: int | None  # that were judged of it: frames, grounds; None of one too small for the models
 
 
 def seed(connection: Connection) -> bytes:
@@ -99,7 +100,13 @@ def turn(connection: Connection, sha256: bytes, judgement: Judgement, share: flo
 
 
 def take(
-    connection: Connection, now_ms: int, sha256: bytes, judgement: Judgement, turn: Turn, priority: float
+    connection: Connection,
+    now_ms: int,
+    sha256: bytes,
+    judgement: Judgement,
+    turn: Turn,
+    shares: SpotChecks,
+    priority: float,
 ) -> Draw | None:
     """Count the image if it comes for the first time. What is to be put into the queue, unless it waits there already: that
     comes forward, as an unknown does that is sent again.
@@ -110,7 +117,7 @@ def take(
         return None
     tally = turn.tally
     if tally is None:
-        tally = _count(connection, now_ms, judgement, turn)
+        tally = _count(connection, now_ms, judgement, turn, shares)
         connection.execute(update(images).where(images.c.sha256 == sha256).values(tally=tally))
     return Draw(turn.chance, tally) if turn.is_chosen else None
 
@@ -149,7 +156,8 @@ def strata(
             total[alike] = [a + b for a, b in zip(total[alike], counts, strict=True)]
     found: defaultdict[Decider, list[Stratum]] = defaultdict(list)
     for by, decision, chance in sorted(total, key=lambda alike: (alike[1].gravity, alike[2])):
-        found[by].append(Stratum(decision, chance, *total[by, decision, chance]))
+        if any(summed := total[by, decision, chance]):
+            found[by].append(Stratum(decision, chance, *summed))
     return found
 
 
@@ -184,12 +192,12 @@ def first_waiting_day_ms(connection: Connection, now_ms: int) -> int:
     return DAY_MS * (today if first is None else min(first, today))
 
 
-def labelled_rows(connection: Connection, model: str) -> Iterator[LabelledRow]:
-    """All that people said of what chance put before them, in the order in which it came.
+def labelled_rows(connection: Connection, model: str, least: float) -> Iterator[LabelledRow]:
+    """What people said of what chance put before them, in the order in which it came.
 
-    Without days on which some decision by the same policy had no chance to come before them: who came then is no fair sample.
+    Of days on which every decision by the same policy had at least this chance, above 0: of others it is no fair sample.
     """
-    blind = {(version, day) for version, day, chance in _chances(connection, model) if chance == 0}
+    fair = {day for day, chance in _least_by_day(_chosen(connection, model)).items() if chance >= least}
     day = func.coalesce(tallies.c.day, reviews.c.opened_ms // DAY_MS)
     columns = [reviews.c[name] for name in LabelledRow.__dataclass_fields__]
     drawn = (reviews.c.state == State.SETTLED) & reviews.c.chance.is_not(None) & (reviews.c.model == model)
@@ -200,22 +208,41 @@ def labelled_rows(connection: Connection, model: str) -> Iterator[LabelledRow]:
         .order_by(reviews.c.opened_ms, reviews.c.id)
     )
     for version, came, sha256, verdict, decision, *rest in connection.execution_options(yield_per=1000).execute(wanted):
-        if (version, came) not in blind:
+        if (version, came) in fair:
             yield LabelledRow(bytes(sha256), Verdict(verdict), Outcome(decision), *rest)
 
 
-def least_chance(connection: Connection, model: str) -> float | None:
-    """Of an image that labelled_rows could tell of, to be among them; None where it could tell of none."""
-    found = _chances(connection, model)
-    blind = {(version, day) for version, day, chance in found if chance == 0}
-    return min((chance for version, day, chance in found if (version, day) not in blind), default=None)
+def best_chance(connection: Connection, model: str) -> float | None:
+    """The chance that leaves most labels, where each is kept by lot so that all had the same; None where no day is fair.
+
+    A day with a smaller one is left out: one on which a share was tiny would else thin all others to it.
+    """
+    chosen = _chosen(connection, model)
+    by_day = _least_by_day(chosen)
+
+    def left(least: float) -> float:
+        return sum(
+            n * least / chance
+            for (version, day, chance), n in chosen.items()
+            if chance and by_day[version, day] >= least
+        )
+
+    return max((chance for chance in by_day.values() if chance > 0), key=left, default=None)
 
 
-def _chances(connection: Connection, model: str) -> list[tuple[str, int, float]]:
-    """By each policy's version and day, the chances that its decisions had."""
+def _chosen(connection: Connection, model: str) -> dict[tuple[str, int, float], int]:
+    """How many were chosen, by the policy's version, the day, and the chance."""
     cell = (tallies.c.policy_version, tallies.c.day, tallies.c.chance)
-    wanted = select(*cell).where(tallies.c.model == model).distinct()
-    return [(version, day, chance) for version, day, chance in connection.execute(wanted)]
+    wanted = select(*cell, func.sum(tallies.c.chosen)).where(tallies.c.model == model).group_by(*cell)
+    return {(version, day, chance): int(n) for version, day, chance, n in connection.execute(wanted)}
+
+
+def _least_by_day(chosen: Iterable[tuple[str, int, float]]) -> dict[tuple[str, int], float]:
+    """The least chance that a decision of a policy had on a day, whether it came or not."""
+    least: dict[tuple[str, int], float] = {}
+    for version, day, chance in chosen:
+        least[version, day] = min(chance, least.get((version, day), 1.0))
+    return least
 
 
 class _Cell(NamedTuple):
@@ -256,18 +283,21 @@ def _counted(judgement: Judgement) -> Select[Any]:
     return select(images.c.tally, tallies.c.chance).outerjoin(tallies, same)
 
 
-def _count(connection: Connection, now_ms: int, judgement: Judgement, turn: Turn) -> int:
-    """One image more: the id of the row that it is counted in."""
-    row = {
-        "day": now_ms // DAY_MS,
-        **{name: getattr(judgement, name) for name in DECISION},
-        "chance": turn.chance,
-        "bin": bin_of(judgement.score or 0.0),
-        "images": 1,
-        "chosen": int(turn.is_chosen),
-    }
-    counted: int = connection.execute(_one_more(connection.dialect.name), row).scalar_one()
-    return counted
+def _count(connection: Connection, now_ms: int, judgement: Judgement, turn: Turn, shares: SpotChecks) -> int:
+    """One image more: the id of the row that it is counted in.
+
+    With the first in a row the day's other decisions get rows as well, of no image: with what chance they were checked is
+    known then even if none came.
+    """
+    day = {"day": now_ms // DAY_MS, **{name: getattr(judgement, name) for name in DECISION}}
+    score = {"chance": turn.chance, "bin": bin_of(judgement.score or 0.0)}
+    one = {**day, **score, "images": 1, "chosen": int(turn.is_chosen)}
+    row, counted = connection.execute(_one_more(connection.dialect.name), one).one()
+    if counted == 1:
+        for decision in Outcome:
+            none = {"decision": decision, "chance": shares.chance(decision), "bin": 0, "images": 0, "chosen": 0}
+            insert_new(tallies, connection, {**day, **none})
+    return int(row)
 
 
 @cache
@@ -276,7 +306,7 @@ def _one_more(dialect: str) -> Any:
     statement = insert_into(tallies, dialect)
     key = ("day", "model", "policy", "policy_version", "decision", "chance", "bin")
     more = {name: tallies.c[name] + statement.excluded[name] for name in ("images", "chosen")}
-    return statement.on_conflict_do_update(index_elements=key, set_=more).returning(tallies.c.id)
+    return statement.on_conflict_do_update(index_elements=key, set_=more).returning(tallies.c.id, tallies.c.images)
 
 
 def _window(since_ms: int, before_ms: int | None) -> ColumnElement[bool]:

@@ -244,6 +244,7 @@ class Reviews:
             **vars(opening.judgement),
             "score": opening.judgement.score or 0.0,
             "pdq": opening.pdq,
+            "pictures": opening.pictures,
         }
         return insert_new(reviews, connection, values)
 

@@ -127,6 +127,7 @@ reviews = Table(
     Column("policy", Text, nullable=False),
     Column("policy_version", Text, nullable=False),
     Column("pdq", LargeBinary),  # where near copies can be found by it
+    Column("pictures", SmallInteger),  # that were judged of it: the scores are those of one
     # What a person thought.
     Column("verdict", Text),
     Column("verdict_by", Text),

@@ -17,6 +17,7 @@ from demure.standing import DAYS, default_of, known_to_all
 from demure.store.custody import Escalation, escalations
 from demure.store.events import DeadLetter, dead_letters
 from demure.store.figures import HOURS, escalated, figures
+from demure.store.schema import DAY_MS
 from demure.web.facts import duration
 from demure.web.problems import RequestError
 from demure.web.review_page import AtDesk, ReviewId, SignedIn, desk_of, procedure
@@ -28,7 +29,6 @@ _DEAD_LETTERS = 20
 _SENDERS = 5  # named
 _ESCALATED = "/review/escalated"
 _KINDS = {Kind.UNKNOWN: "undecided", Kind.REPORT: "reported", Kind.APPEAL: "appealed"}
-_DAY_MS = 86_400_000
 
 router = APIRouter(prefix="/review", include_in_schema=False)
 
@@ -55,8 +55,8 @@ def show_dashboard(request: Request, session: SignedIn, desk: AtDesk) -> Respons
         standings=known.standings,
         checks_are_on=desk.settings.spot_checks != SpotChecks(),
         known_days=DAYS,
-        known_until=_date(known.before_ms - _DAY_MS)[:10],
-        is_behind=known.before_ms < now_ms // _DAY_MS * _DAY_MS,
+        known_until=_date(known.before_ms - DAY_MS)[:10],
+        is_behind=known.before_ms < now_ms // DAY_MS * DAY_MS,
         percent=percent,
         given_percent=given_percent,
         at_least=at_least,

@@ -34,6 +34,7 @@ def upgrade() -> None:
     op.add_column("reviews", sa.Column("place", sa.Float(), nullable=False, server_default=sa.text("0")))
     op.add_column("reviews", sa.Column("chance", sa.Float(), nullable=True))
     op.add_column("reviews", sa.Column("tally", sa.BigInteger(), nullable=True))
+    op.add_column("reviews", sa.Column("pictures", sa.SmallInteger(), nullable=True))
     op.execute("UPDATE reviews SET place = score")
     op.create_index("reviews_by_tally", "reviews", ["tally", "state", "verdict"])
     op.drop_index("queue_by_risk", "reviews")
