@@ -1,14 +1,16 @@
 """The shell's `demure scan`. Thin, as cli.py.
 
-Exit codes: 0 all was judged, or could not be and has its row; 1 with --exit-code, some image is not safe; 2, by cli.main, the
-question was wrong, or the disk is full; 130 stopped by Ctrl-C. The same command goes on where it was.
+Exit codes: 0 all was judged, or could not be and has its row; 1 some folder could not be read, or with --exit-code, some image
+is not safe; 2, by cli.main, the question was wrong, or the disk is full; 130 stopped by Ctrl-C. The same command goes on where
+it was.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,13 +18,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from demure.bulk.ledger import Status
+    from rich.console import Console
+
+    from demure.bulk.ledger import Ledger, Status
     from demure.bulk.local import LocalScan
+    from demure.bulk.sources import Sources
     from demure.pipeline import Screener
     from demure.policy import Outcome
     from demure.settings import Settings
 
-_NOT_SAFE, _STOPPED = 1, 130
+_INCOMPLETE, _STOPPED = 1, 130
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def scan(
@@ -46,13 +52,21 @@ def scan(
 ) -> None:
     """Judge many images into one file. Run the same command again to go on where it was broken off."""
     from demure.bulk.ledger import read_status
+    from demure.bulk.local import Stopped
     from demure.bulk.progress import status_text
 
     if status:
         print(status_text(read_status(_ledger_of(output))))
         return
-    done = _scan(sources or [], output, include or [], exclude or [], column, only, policy, model, workers, anew=anew)
-    raise typer.Exit(_NOT_SAFE if exit_code and done.counts.keys() - {"safe"} else 0)
+    given = (sources or [], output, include or [], exclude or [], column, only, policy, model, workers)
+    try:
+        with _on_stop(signal.default_int_handler):
+            done = _scan(*given, anew=anew)
+    except (Stopped, KeyboardInterrupt):
+        print(f"stopped; run the same command again{', without --anew,' if anew else ''} to go on", file=sys.stderr)
+        raise typer.Exit(_STOPPED) from None
+    is_incomplete = done.unread or (exit_code and done.counts.keys() - {"safe"})
+    raise typer.Exit(_INCOMPLETE if is_incomplete else 0)
 
 
 def _scan(
@@ -89,31 +103,55 @@ def _scan(
         screener = parts.enter_context(_screener(settings, threads, model, policy))
         names = sorted(screener.policy.witnesses)
         check_output(output, names)
-        asked = {"sources": sources, "include": include, "exclude": exclude, "column": column, "only": sorted(wanted)}
-        question = {**asked, **_judging(screener)}
+        _check_unharmed(output, sources, anew=anew)
+        asked = {"sources": sources, "--include": include, "--exclude": exclude, "--column": column}
+        question = {**asked, "--only": sorted(wanted), "working folder": _here(sources), **_judging(screener)}
         ledger = parts.enter_context(Ledger(_ledger_of(output), question, anew=anew))
         status = ledger.status()
-        if status.written and output.exists():
-            console.print(summary(status, output))
+        if status.written and not status.unread and output.exists():
+            _say(console, summary(status, output))
             return status
         reader = parts.enter_context(Reader(settings.max_image_bytes, settings.fetch_limits, threads))
         progress = parts.enter_context(Progress(console, status, ledger.status))
         job = LocalScan(ledger, reader, screener, threads=threads, only=wanted, on_progress=progress.add)
-        with _stopped_by_signals(job):
-            job.run(None if status.all_listed else _but_own_files(listing, output))
+        with _on_stop(_ending(job)):
+            job.run(None if status.all_listed and not status.unread else _listed(listing, output, ledger))
         write_rows(output, ledger.rows(), names=names)
         ledger.note_written()
         status = ledger.status()
-    console.print(summary(status, output))
-    if listing.unread:
-        console.print(f"{listing.unread:,} folders could not be read: what is in them is not in the output")
+    _say(console, summary(status, output))
     return status
 
 
-def _but_own_files(listing: Iterator[str], output: Path) -> Iterator[str]:
+def _check_unharmed(output: Path, sources: list[str], *, anew: bool) -> None:
+    """A file that no scan wrote is not written over, and no list by what came of it."""
+    from demure.errors import Conflict
+    from demure.labels import is_url
+
+    if not output.exists():
+        return
+    if any(not is_url(source) and Path(source).exists() and output.samefile(source) for source in sources):
+        raise Conflict(f"{output}: is what is to be scanned; name another file")
+    if not anew and not _ledger_of(output).exists():
+        raise Conflict(f"{output}: is there already, of no scan that could go on; name another file, or add --anew")
+
+
+def _here(sources: list[str]) -> str:
+    """What the paths begin at, where that is not said by themselves."""
+    from demure.labels import is_url
+
+    return "" if all(is_url(source) or Path(source).is_absolute() for source in sources) else str(Path.cwd())
+
+
+def _listed(listing: Sources, output: Path, ledger: Ledger) -> Iterator[str]:
     """Without the output and what lies beside it, which a scan of the folder that it is in would find."""
-    own = str(output.absolute())
-    return (source for source in listing if not str(Path(source).absolute()).startswith(own))
+    folder, ours = output.parent.resolve(), _ledger_of(output).name
+    for source in listing:
+        name = os.path.basename(source)  # noqa: PTH119 - of millions
+        if (name == output.name or name.startswith(ours)) and Path(source).parent.resolve() == folder:
+            continue
+        yield source
+    ledger.note_unread(listing.unread)
 
 
 def _judging(screener: Screener) -> dict[str, Any]:
@@ -157,21 +195,30 @@ def _screener(settings: Settings, threads: int, model: str | None, policy: str |
         )
 
 
-@contextmanager
-def _stopped_by_signals(job: LocalScan) -> Iterator[None]:
-    """The first Ctrl-C ends it in order; what was finished is kept."""
-    from demure.bulk.local import Stopped
+def _ending(job: LocalScan) -> Callable[..., None]:
+    """The first Ctrl-C ends it in order, the second at once: a URL may keep a thread waiting. What was finished is kept."""
 
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = {kind: signal.signal(kind, lambda *_: job.stop()) for kind in kinds}
+    def end(*_: object) -> None:
+        job.stop()
+        for kind in _STOPS:
+            signal.signal(kind, signal.SIG_DFL)
+
+    return end
+
+
+@contextmanager
+def _on_stop(handler: Callable[..., None]) -> Iterator[None]:
+    before = {kind: signal.signal(kind, handler) for kind in _STOPS}
     try:
         yield
-    except Stopped:
-        print("stopped; run the same command again to go on", file=sys.stderr)
-        raise typer.Exit(_STOPPED) from None
     finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+        for kind, former in before.items():
+            signal.signal(kind, former)
+
+
+def _say(console: Console, text: str) -> None:
+    """As it is: a file's name may have brackets."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _ledger_of(output: Path) -> Path:

@@ -28,6 +28,7 @@ class Fetching:
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
         self._places = asyncio.Semaphore(at_once)
+        self._under_way: set[asyncio.Task[object]] = set()
         self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, per_host))
 
     def begin(self, url: str, then: Callable[[bytes], Awaitable[T]]) -> Future[T]:
@@ -40,6 +41,8 @@ class Fetching:
 
     async def _fetch(self, url: str, then: Callable[[bytes], Awaitable[T]]) -> T:
         async with AsyncExitStack() as place:
+            place.callback(self._under_way.discard, _this_task())
+            self._under_way.add(_this_task())
             async with self._hosts[host_of(url)]:
                 await place.enter_async_context(self._places)
                 data = await self._fetcher.fetch(url)
@@ -58,8 +61,16 @@ class Fetching:
         self._loop.close()
 
     async def _end(self) -> None:
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        # Ours alone: what they have begun ends with them.
+        rest = [*self._under_way]
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
         await self._fetcher.aclose()
+
+
+def _this_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("not in a task")
+    return task

@@ -9,11 +9,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from demure.errors import DemureError, FetchError, ImageError, SourceError
+from demure.errors import DemureError, FetchError, ImageError, Overloaded, SourceError
 from demure.screening import Screening
 
 Row = dict[str, Any]  # an item object: Screening.as_dict()
-Read = Callable[[str], bytes]  # of a path or URL; raises SourceError and FetchError
+Read = Callable[[str], bytes]  # of a path or URL; raises SourceError, FetchError and Overloaded
 
 
 class Judge(Protocol):
@@ -41,7 +41,7 @@ def run_shard(sources: Iterable[str], read: Read, judge: Judge, known: Known) ->
 def _row(source: str, read: Read, judge: Judge, known: Known) -> Row:
     try:
         data = read(source)
-    except (SourceError, FetchError) as error:
+    except (SourceError, FetchError, Overloaded) as error:
         return judge.failed(error, id=source).as_dict()
     digest = hashlib.sha256(data)
     row = known.get(digest.digest())

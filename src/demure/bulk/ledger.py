@@ -15,7 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -48,6 +48,7 @@ class Status:
     done: int  # images
     counts: Mapping[str, int]  # of those, by decision, and `failed`
     written: bool  # the output
+    unread: int  # folders of which images are missing, for they could not be read
 
 
 class Ledger:
@@ -65,14 +66,14 @@ class Ledger:
         with ExitStack() as opened:
             opened.enter_context(_locked(path))
             if anew:
-                for old in (path, *_beside(path)):
-                    old.unlink(missing_ok=True)
+                _remove(path)
             with self._translated():
                 connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
                 self._connection = opened.enter_context(closing(connection))
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute("PRAGMA synchronous = NORMAL")  # outlives a kill; a power cut may cost a shard
                 self._prepare(question)
+                self._status = _status(self._connection)  # kept up in memory: to count millions of shards takes seconds
             self._opened = opened.pop_all()
 
     def add(self, sources: Iterable[str], shard_images: int, stop: threading.Event) -> None:
@@ -111,6 +112,10 @@ class Ledger:
         with self._writing() as connection:
             connection.execute("UPDATE shards SET rows = ?, counts = ? WHERE number = ?", done)
             connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", packed)
+        with self._lock:
+            before = self._status
+            total = Counter(before.counts) + Counter(counts)
+            self._status = replace(before, done=before.done + len(shard.sources), counts=total)
 
     def answer(self, digest: bytes) -> Row | None:
         """The row of the same bytes, under another source."""
@@ -131,12 +136,19 @@ class Ledger:
             yield from _unpacked(found[1])
 
     def status(self) -> Status:
-        with self._lock, self._translated():
-            return _status(self._connection)
+        with self._lock:
+            return self._status
+
+    def note_unread(self, folders: int) -> None:
+        """For the runs to come too: by then, all may be listed and nothing be looked for any more."""
+        self._note("unread", folders)
+        with self._lock:
+            self._status = replace(self._status, unread=folders)
 
     def note_written(self) -> None:
-        with self._writing() as connection:
-            connection.execute("INSERT OR REPLACE INTO facts VALUES ('written', '1')")
+        self._note("written", 1)
+        with self._lock:
+            self._status = replace(self._status, written=True)
 
     def close(self) -> None:
         with self._lock:
@@ -175,8 +187,17 @@ class Ledger:
                 new = (_packed(list(sources)), len(sources))
                 connection.execute("INSERT INTO shards (sources, images) VALUES (?, ?)", new)
                 connection.executemany("INSERT INTO seen VALUES (?)", [(digest,) for digest in digests])
+                connection.execute("DELETE FROM facts WHERE name = 'written'")
             if last:
                 connection.execute("INSERT OR REPLACE INTO facts VALUES ('listed', '1')")
+        with self._lock:
+            before = self._status
+            listed, written = before.listed + len(sources), before.written and not sources
+            self._status = replace(before, listed=listed, all_listed=before.all_listed or last, written=written)
+
+    def _note(self, name: str, value: int) -> None:
+        with self._writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, str(value)))
 
     def _is_seen(self, digest: bytes) -> bool:
         with self._lock, self._translated():
@@ -203,7 +224,7 @@ class Ledger:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in _FULL:
                 raise StorageFull(
-                    f"{self._path}: the disk is full; make room and run the same command again, it goes on from here"
+                    f"{self._path}: the disk is full or takes no more; make room and run the same command again"
                 ) from error
             raise StorageUnavailable(f"{self._path}: cannot be used ({error}); --anew begins a new one") from error
 
@@ -226,8 +247,8 @@ def _status(connection: sqlite3.Connection) -> Status:
     counts: Counter[str] = Counter()
     for (text,) in connection.execute("SELECT counts FROM shards WHERE counts IS NOT NULL"):
         counts.update(json.loads(text))
-    facts = {name for (name,) in connection.execute("SELECT name FROM facts")}
-    return Status(listed, "listed" in facts, done, counts, "written" in facts)
+    facts = dict(connection.execute("SELECT name, value FROM facts"))
+    return Status(listed, "listed" in facts, done, counts, "written" in facts, int(facts.get("unread", 0)))
 
 
 def _locked(path: Path) -> IO[str]:
@@ -240,13 +261,18 @@ def _locked(path: Path) -> IO[str]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        raise Conflict(f"{path}: another scan is at work on this output") from error
+        if isinstance(error, BlockingIOError):
+            raise Conflict(f"{path}: another scan is at work on this output") from error
+        raise InvalidSetting(f"{path}: cannot be locked ({error.strerror}); is the disk of this machine?") from error
     return file
 
 
-def _beside(path: Path) -> Iterator[Path]:
-    for ending in ("-wal", "-shm"):
-        yield path.with_name(path.name + ending)
+def _remove(path: Path) -> None:
+    try:
+        for ending in ("-wal", "-shm", ""):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+    except OSError as error:
+        raise InvalidSetting(f"{path}: cannot be removed ({error.strerror})") from error
 
 
 def _digest(source: str) -> bytes:

@@ -1,4 +1,4 @@
-"""How far a scan is: a bar on a terminal, a line now and then elsewhere."""
+"""How far a scan is: a bar and the counts on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -9,70 +9,87 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from demure.bulk.ledger import Status
 from demure.printable import printable
 
 _EACH_S = 10.0  # between two lines
-_TURN_S = 0.5  # between two looks at how many are listed
+_REDRAWS = 4  # a second
+_COLOURS = {"adult": "red", "unknown": "yellow", "safe": "green", "failed": "magenta"}  # the gravest first
 
 
 class Progress:
-    """Told what is added, it asks for the number that are listed. A context manager."""
+    """Told what is added, it asks how many are listed. A context manager."""
 
-    def __init__(self, console: Console, status: Status, look: Callable[[], Status]) -> None:
+    def __init__(
+        self,
+        console: Console,
+        status: Status,
+        look: Callable[[], Status],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` tells seconds."""
         self._console = console
         self._look = look
-        self._before, self._done = status.done, status.done
+        self._clock = clock
+        self._before = self._done = status.done
         self._counts = Counter(status.counts)
-        self._status = status
-        self._started = self._told = self._looked = time.monotonic()
-        self._bar = RichProgress(
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[counts]}"),
-            console=console,
-            expand=True,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task("scan", total=None, rate="", counts="")
+        self._started = clock()
+        self._rate = 0.0  # images a second since this run began, as of the last ones
+        self._told = float("-inf")
+        self._live = Live(console=console, get_renderable=self.screen, refresh_per_second=_REDRAWS, transient=True)
 
     def add(self, counts: Counter[str]) -> None:
         """Not from two threads at once."""
-        self._counts += counts
+        self._counts = self._counts + counts  # a new one: the screen is drawn by another thread
         self._done += counts.total()
-        now = time.monotonic()
-        if now - self._looked >= _TURN_S and not self._status.all_listed:
-            self._status, self._looked = self._look(), now
-        total = self._status.listed if self._status.all_listed else None
-        rate = (self._done - self._before) / max(1e-3, now - self._started)
-        self._bar.update(
-            self._task, completed=self._done, total=total, rate=f"{rate:,.0f}/s", counts=counts_text(self._counts)
-        )
-        if not self._console.is_terminal and now - self._told >= _EACH_S:
+        now = self._clock()
+        self._rate = (self._done - self._before) / max(1e-3, now - self._started)
+        if not self._console.is_interactive and now - self._told >= _EACH_S:
             self._told = now
-            self._console.print(self._line(total, rate), soft_wrap=True)
+            self._console.print(", ".join(self._parts()), highlight=False, soft_wrap=True)
 
-    def _line(self, total: int | None, rate: float) -> str:
-        if total is None:
-            return f"{self._done:,} images, {rate:,.0f} a second; {self._status.listed:,} found so far"
-        left = (total - self._done) / rate if rate else 0.0
-        return f"{self._done:,} of {total:,} images, {rate:,.0f} a second, {duration(left)} left"
+    def screen(self) -> Group:
+        """Two lines: the bar with its numbers, and the decisions. It fits into 80 columns up to ten million images."""
+        status, parts = self._look(), self._parts()
+        total, pulse = max(1, status.listed), not status.all_listed
+        bar = ProgressBar(
+            total, self._done, pulse=pulse, complete_style="cyan", finished_style="cyan", pulse_style="cyan"
+        )
+        line = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        line.add_column(ratio=1)
+        for _ in parts:
+            line.add_column(no_wrap=True)
+        line.add_row(bar, *parts)
+        return Group(line, _coloured(self._counts))
+
+    def _parts(self) -> list[str]:
+        """How many, how fast, and how long it takes yet, as far as that is known."""
+        status, rate = self._look(), self._rate
+        if not status.all_listed:
+            done = f"{self._done:,} images, {status.listed:,} found so far"
+        else:
+            done = f"{self._done:,} of {status.listed:,} images"
+        parts = [done, f"{rate:,.{0 if rate >= 10 else 1}f}/s" if rate else "starting"]
+        if rate and status.all_listed:
+            parts.append(f"{duration((status.listed - self._done) / rate)} left")
+        return parts
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._console.is_interactive:
+            self._live.start()
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._live.stop()
 
 
 def status_text(status: Status | None) -> str:
@@ -80,20 +97,37 @@ def status_text(status: Status | None) -> str:
         return "no scan was begun for this output"
     found = f"{status.listed:,}" if status.all_listed else f"{status.listed:,} or more"
     state = "the output is written" if status.written else "not finished: run the same command to go on"
-    return f"{status.done:,} of {found} images: {counts_text(status.counts) or 'none yet'}; {state}"
+    return f"{status.done:,} of {found} images: {counts_text(status.counts) or 'none yet'}; {state}{_unread(status)}"
 
 
 def summary(status: Status, output: Path) -> str:
-    return f"{status.done:,} images: {counts_text(status.counts) or 'none'}; written to {printable(str(output))}"
+    counts = counts_text(status.counts) or "none"
+    return f"{status.done:,} images: {counts}; written to {printable(str(output))}{_unread(status)}"
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
     """Decisions and failures, the gravest first."""
-    return ", ".join(f"{counts[name]:,} {name}" for name in ("adult", "unknown", "safe", "failed") if counts.get(name))
+    return ", ".join(f"{counts[name]:,} {name}" for name in _COLOURS if counts.get(name))
 
 
 def duration(seconds: float) -> str:
-    minutes, hours = seconds / 60, seconds / 3600
+    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{minutes:.0f} min" if minutes < 90 else f"{hours:.0f} h"
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    return f"{hours:.1f} h" if hours < 48 else f"{days:.1f} days"
+
+
+def _coloured(counts: Mapping[str, int]) -> Text:
+    parts = [Text(f"{counts[name]:,} {name}", colour) for name, colour in _COLOURS.items() if counts.get(name)]
+    return Text("  ").join(parts) if parts else Text("nothing judged yet", "dim")
+
+
+def _unread(status: Status) -> str:
+    if not status.unread:
+        return ""
+    return (
+        f"\n{status.unread:,} {'folder' if status.unread == 1 else 'folders'} could not be read: what is in there is "
+        "missing; let it be read, and run the same command again"
+    )
