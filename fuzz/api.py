@@ -22,9 +22,9 @@ from pictures import encode, gradient
 from service import serving
 from tiny_models import FIVE, RULES, WITNESS, add_model, tiny_graph
 
+from demure.checker import Checker
 from demure.fetch import Fetcher, FetchLimits
 from demure.keys import make_key
-from demure.pipeline import Checker
 from demure.settings import read_settings
 
 PICTURE = encode(gradient(40, 40), "PNG")

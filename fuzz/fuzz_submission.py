@@ -12,8 +12,8 @@ from starlette.requests import Request
 
 with atheris.instrument_imports(include=["demure", "starlette.formparsers", "python_multipart", "base64"]):
     from demure.budget import Budget
+    from demure.checker import Url
     from demure.errors import Overloaded, TooLarge
-    from demure.pipeline import Url
     from demure.settings import Settings
     from demure.web.problems import RequestError, UnsupportedMediaType
     from demure.web.submission import Image, Submission, read_submission

@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from pictures import encode, gradient
 from PIL import Image
+from sqlalchemy import insert
 from tiny_models import FIVE, RULES, WITNESS, add_model, tiny_graph
 from typer.testing import CliRunner, Result
 
@@ -29,6 +31,9 @@ from demure.errors import (
 )
 from demure.policy import Outcome
 from demure.policy_file import find_policy
+from demure.settings import read_settings
+from demure.store import open_database
+from demure.store.schema import DAY_MS, reviews, tallies
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 LABELS = EXAMPLES / "labels.csv"
@@ -272,6 +277,28 @@ def test_verdicts_on_unknown_images_alone_are_no_labels():
     done = run("evaluate", "--reviews")
     assert isinstance(done.exception, InvalidLabels)
     assert "set DEMURE_SPOT_CHECKS for both decisions" in done.exception.message
+
+
+def test_verdicts_need_the_scores_of_the_witnesses_that_are_asked_for_and_of_no_other():
+    """A site that judges by `original` never asked the second model."""
+    key = {
+        "day": 20_000,
+        "model": "mobilenet_v2_140",
+        "policy": "original",
+        "policy_version": "1",
+        "decision": "unknown",
+    }
+    scores = {"drawings": 0.0, "hentai": 0.0, "neutral": 0.5, "porn": 0.5, "sexy": 0.0}
+    judged = {"reason": "uncertain", "score": 0.5, "scores": scores, "witnesses": {}, "pictures": 1, "verdict": "safe"}
+    item = {"id": "a" * 24, "sha256": b"a" * 32, "kind": "unknown", "state": "settled", "version": 2, "rank": 1}
+    with closing(open_database(read_settings())) as database:
+        counted = insert(tallies).values(**key, chance=1.0, bin=0, images=1, chosen=1).returning(tallies.c.id)
+        tally = database.write(lambda c: c.execute(counted).scalar_one())
+        row = {**key, **judged, **item, "chance": 1.0, "tally": tally, "opened_ms": 20_000 * DAY_MS, "priority": 0.0}
+        del row["day"]
+        database.write(lambda c: c.execute(insert(reviews).values(row)))
+    found = json.loads(printed("evaluate", "--reviews", "--policy", "original", "--json"))
+    assert (found["safe"], found["gathering"]["failures"]) == (1, {})
 
 
 def documented() -> list[tuple[str, list[str]]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from demure import __version__
+from demure.cli_parts import open_screener, read_settings
 from demure.cli_scan import scan
 from demure.cli_storage import audit_app, backup, memory_app, restore, sweep
 from demure.cli_thresholds import calibrate, evaluate
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from demure.fetch import FetchLimits
     from demure.pipeline import Screener
     from demure.screening import Screening
-    from demure.settings import Settings
     from demure.store.keys import Keys
 
 app = typer.Typer(
@@ -102,9 +102,12 @@ def classify(
     Exits with 0 if every image was judged, 1 if any could not be (it is answered `unknown`, with the error's code), 2 if
     the question was wrong.
     """
+    from demure.machine import usable_processors
+
     failed = False
-    settings = _settings()
-    with _screener(settings, len(sources), model, policy, fidelity) as screener:
+    settings = read_settings()
+    threads = min(len(sources), usable_processors())
+    with open_screener(settings, threads, model=model, policy=policy, fidelity=fidelity) as screener:
         show = _print_json if as_json else _report(screener.policy.witnesses)
         for screening in _screen_all(screener, sources, settings.fetch_limits):
             failed |= screening.error is not None
@@ -117,7 +120,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     """List the models that can be asked: the bundled ones and those of DEMURE_MODELS_DIR."""
     from demure.models import Registry
 
-    settings = _settings()
+    settings = read_settings()
     _list(
         (
             {
@@ -141,7 +144,7 @@ def policies(as_json: Annotated[bool, typer.Option("--json", help="One JSON obje
     from demure.policy import Outcome
     from demure.policy_file import known_policies
 
-    settings = _settings()
+    settings = read_settings()
     witnesses = Registry(settings.models_dir).witnesses
     _list(
         (
@@ -168,7 +171,7 @@ def serve(
     """Answer over HTTP until stopped; what is in flight then is still answered."""
     from demure.web.server import serve as run
 
-    run(_settings(), host, port)
+    run(read_settings(), host, port)
 
 
 @keys_app.command("create")
@@ -190,7 +193,7 @@ def create_key(
 def list_keys() -> None:
     """List the names and scopes of the keys in the store and in DEMURE_API_KEYS."""
     with _keys() as keys:
-        for key in (*_settings().api_keys, *(keys.read() or ())):
+        for key in (*read_settings().api_keys, *(keys.read() or ())):
             print(f"{key.name}\t{','.join(sorted(key.scopes))}\tsha256 {key.sha256[:12]}…")
 
 
@@ -210,43 +213,11 @@ def _keys() -> Iterator[Keys]:
     from demure.store import open_database
     from demure.store.keys import Keys
 
-    database = open_database(_settings())
+    database = open_database(read_settings())
     try:
         yield Keys(database)
     finally:
         database.close()
-
-
-def _settings() -> Settings:
-    from demure.settings import read_settings
-
-    return read_settings()
-
-
-@contextmanager
-def _screener(
-    settings: Settings, images: int, model: str | None, policy: str | None, fidelity: str
-) -> Iterator[Screener]:
-    """Decoding in the sandbox: who looks into suspicious files does it here too."""
-    from demure.classifier import Classifiers
-    from demure.machine import usable_processors
-    from demure.models import Registry
-    from demure.pipeline import Screener
-    from demure.policy_file import known_policies
-    from demure.sandbox import Sandbox
-
-    classifiers = Classifiers(Registry(settings.models_dir))
-    known = known_policies(classifiers.registry.witnesses, settings.policies_dir, settings.policy)
-    wanted = policy or settings.policy
-    with Sandbox(min(images, usable_processors()), settings.sandbox_limits) as sandbox:
-        yield Screener(
-            known.get(wanted, wanted),
-            model=model or settings.model,
-            fidelity=fidelity,
-            sandbox=sandbox,
-            limits=settings.decode_limits,
-            classifiers=classifiers,
-        )
 
 
 def _screen_all(screener: Screener, sources: list[str], limits: FetchLimits) -> Iterator[Screening]:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from demure.cli_parts import open_screener, read_settings
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from demure.bulk.sources import Sources
     from demure.pipeline import Screener
     from demure.policy import Outcome
-    from demure.settings import Settings
 
 _INCOMPLETE, _STOPPED = 1, 130
 _STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -95,12 +96,12 @@ def _scan(
 
     if not sources:
         raise InvalidList("expected folders, globs, URLs or lists to scan, or - for standard input")
-    settings, wanted = _settings(), _outcomes(only)
+    settings, wanted = read_settings(), _outcomes(only)
     listing = list_sources(sources, include=include, exclude=exclude, column=column, stdin=sys.stdin)
     threads = workers or usable_processors()
     console = Console(stderr=True)
     with ExitStack() as parts:
-        screener = parts.enter_context(_screener(settings, threads, model, policy))
+        screener = parts.enter_context(open_screener(settings, threads, model=model, policy=policy))
         names = sorted(screener.policy.witnesses)
         check_output(output, names)
         _check_unharmed(output, sources, anew=anew)
@@ -174,27 +175,6 @@ def _outcomes(only: str) -> set[Outcome]:
     return {Outcome(name) for name in names}
 
 
-@contextmanager
-def _screener(settings: Settings, threads: int, model: str | None, policy: str | None) -> Iterator[Screener]:
-    from demure.classifier import Classifiers
-    from demure.models import Registry
-    from demure.pipeline import Screener
-    from demure.policy_file import known_policies
-    from demure.sandbox import Sandbox
-
-    classifiers = Classifiers(Registry(settings.models_dir))
-    known = known_policies(classifiers.registry.witnesses, settings.policies_dir, settings.policy)
-    wanted = policy or settings.policy
-    with Sandbox(threads, settings.sandbox_limits) as sandbox:
-        yield Screener(
-            known.get(wanted, wanted),
-            model=model or settings.model,
-            sandbox=sandbox,
-            limits=settings.decode_limits,
-            classifiers=classifiers,
-        )
-
-
 def _ending(job: LocalScan) -> Callable[..., None]:
     """The first Ctrl-C ends it in order, the second at once: a URL may keep a thread waiting. What was finished is kept."""
 
@@ -223,9 +203,3 @@ def _say(console: Console, text: str) -> None:
 
 def _ledger_of(output: Path) -> Path:
     return output.with_name(output.name + ".ledger")
-
-
-def _settings() -> Settings:
-    from demure.settings import read_settings
-
-    return read_settings()

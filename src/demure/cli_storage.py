@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from demure.cli_parts import read_settings
 from demure.errors import SourceNotFound
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def sweep() -> None:
     from demure.store.retention import keep_of
     from demure.store.retention import sweep as run
 
-    settings = _settings()
+    settings = read_settings()
     with _store(settings) as database:
         swept = run(database, keep_of(settings), settings.webhook_urls)
     for table, rows in swept.deleted.items():
@@ -143,16 +144,10 @@ def _opened(file: str) -> Iterator[TextIO]:
         raise SourceNotFound(f"{file}: {error.strerror}") from error
 
 
-def _settings() -> Settings:
-    from demure.settings import read_settings
-
-    return read_settings()
-
-
 def _store(settings: Settings | None = None) -> closing[Database]:
     from demure.store import open_database
 
-    return closing(open_database(settings or _settings()))
+    return closing(open_database(settings or read_settings()))
 
 
 def _export(database: Database, lines: TextIO) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from demure.cli_parts import read_settings
+
 if TYPE_CHECKING:
     from demure.calibrate import Target
     from demure.classifier import Classifier
@@ -61,7 +63,7 @@ def evaluate(
 
     if pictures and html is None:
         raise InvalidSetting("--pictures: expected --html FILE as well, to put them into")
-    tools = _Tools(_settings(), policy, model)
+    tools = _Tools(read_settings(), policy, model)
     found = tools.read(labelled, group, reviews=reviews, cached=not no_cache)
     evaluation = measure(found, tools.policies, base_rate=base_rate)
     if html is not None:
@@ -108,7 +110,7 @@ def calibrate(
     target = Target(max_missed, max_false_alarm, confidence)
     _check(target, output)
     check_new(output, replace=replace)
-    settings = _settings()
+    settings = read_settings()
     tools = _Tools(settings, [policy or settings.policy], [model] if model else None)
     found = tools.read(labelled, None, reviews=reviews, cached=not no_cache)
     (shape,), (judge,) = tools.policies, tools.models
@@ -183,12 +185,15 @@ class _Tools:
         from demure.verdicts import read_verdicts
 
         with closing(open_database(self.settings)) as database:
-            return read_verdicts(database, self.models[0], self.witnesses)
+            return read_verdicts(database, self.models[0], self._named)
 
     def _asked(self) -> Mapping[str, Classifier]:
         """The models and the witnesses that the policies name, and no others: a witness more is a third of the time."""
-        named = {witness for policy in self.policies for witness in policy.witnesses}
-        return {name: self.classifiers[name] for name in [*self.models, *sorted(named)]}
+        return {name: self.classifiers[name] for name in [*self.models, *sorted(self._named)]}
+
+    @property
+    def _named(self) -> set[str]:
+        return {witness for policy in self.policies for witness in policy.witnesses}
 
     def _sandbox(self) -> Sandbox:
         from demure.machine import usable_processors
@@ -251,9 +256,3 @@ def _check(target: Target, output: Path) -> None:
             f"{printable(str(output))}: expected a name of your own that ends in .toml; policies are found by it, and "
             f"{', '.join(SHIPPED)} are taken"
         )
-
-
-def _settings() -> Settings:
-    from demure.settings import read_settings
-
-    return read_settings()

@@ -9,8 +9,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
+from demure.checker import Url, within
 from demure.fetch import host_of
-from demure.pipeline import Url, within
 from demure.policy import Outcome
 from demure.screening import Screening
 from demure.telemetry import METRICS_TYPE

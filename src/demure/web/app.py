@@ -19,6 +19,7 @@ from starlette.requests import Request
 from demure import __version__
 from demure.allocator import give_back_large_blocks
 from demure.budget import Budget
+from demure.checker import Checker
 from demure.classifier import Classifiers
 from demure.decode import MIB
 from demure.desk import Desk, open_desk
@@ -26,7 +27,6 @@ from demure.errors import DemureError, InvalidSetting
 from demure.fetch import Fetcher
 from demure.keys import Keyring
 from demure.models import Registry
-from demure.pipeline import Checker
 from demure.policy import Policy
 from demure.policy_file import known_policies
 from demure.sandbox import Sandbox

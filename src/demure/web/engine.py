@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from demure.checker import Checker, Url
 from demure.classifier import Classifiers
 from demure.desk import Desk, Wish
 from demure.errors import DemureError, UnknownPolicy
 from demure.fetch import host_of
-from demure.pipeline import Checker, Screener, Url
+from demure.pipeline import Screener
 from demure.policy import Policy
 from demure.sandbox import Sandbox
 from demure.screening import Screening

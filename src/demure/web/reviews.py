@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from demure.checker import within
 from demure.desk import Desk
 from demure.errors import NotPermitted
 from demure.keys import Scope
-from demure.pipeline import within
 from demure.reviews import Actor, Kind, Order, Review, State, Verdict
 from demure.web.admission import admitted, engine_of
 from demure.web.engine import Job

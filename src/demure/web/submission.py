@@ -13,10 +13,10 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from demure.checker import Url
 from demure.decode import MIB
 from demure.desk import Wish
 from demure.errors import TooLarge
-from demure.pipeline import Url
 from demure.reviews import Kind
 from demure.reviews import Submission as Sent
 from demure.web.engine import Engine, Job
