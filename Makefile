@@ -16,7 +16,7 @@ demo: $(VENV)/run
 	$(BIN)/demure classify examples/coffee.jpg
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
+from demure.bulk.job import Row
 from demure.errors import DemureError, SourceNotFound, TimedOut
 from demure.policy import Outcome
 from demure.screening import Screening
@@ -19,7 +20,7 @@ class Judge:
         self._delay_s, self._out_of_time = delay_s, out_of_time
         self._lock = threading.Lock()
 
-    def screen(self, source: bytes, *, id: str | None = None, sha256: str | None = None) -> Screening:
+    def screen(self, source: bytes, *, id: str, sha256: str) -> Screening:
         time.sleep(self._delay_s)
         with self._lock:
             self.asked.append(source)
@@ -28,7 +29,10 @@ class Judge:
         decided = {b"a": Outcome.ADULT, b"s": Outcome.SAFE}.get(source[:1], Outcome.UNKNOWN)
         return Screening(decided, "rule", "p", "v1", id=id, sha256=sha256)
 
-    def failed(self, error: DemureError, *, id: str | None = None) -> Screening:
+    def again(self, row: Row, *, id: str) -> Row:
+        return {**row, "id": id}
+
+    def failed(self, error: DemureError, *, id: str) -> Screening:
         return Screening(Outcome.UNKNOWN, error.code, "p", "v1", id=id, error=error)
 
 

@@ -1,17 +1,23 @@
-"""Shared parts: an operator's folder of tiny models, and one sandbox for all who do not break it."""
+"""Shared parts: an operator's folder of tiny models, one sandbox for all who do not break it, and a browser."""
 
 from __future__ import annotations
 
 import compileall
+import fcntl
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from databases import postgres
+from playwright.sync_api import Browser, sync_playwright
 from tiny_models import FIVE, WITNESS, add_model, tiny_graph
 
 import demure
 from demure.sandbox import Sandbox
+
+_BROWSER = Path(__file__).parent / "browser"
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +47,26 @@ def _stop_postgres() -> Iterator[None]:
     yield
     if postgres.cache_info().currsize:
         postgres().close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Debian's, or whatever goes by that name. One a module: Playwright keeps a loop in this thread, which other tests need."""
+    path = shutil.which("chromium")
+    assert path, "the pages are tested in Chromium: install the system's package of that name"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, from the lock file's version; installed once."""
+    script = _BROWSER / "node_modules" / "axe-core" / "axe.min.js"
+    with (_BROWSER / "package.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not script.exists():
+            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            subprocess.run(command, cwd=_BROWSER, check=True, capture_output=True, timeout=120)
+    return script.read_text()

@@ -15,6 +15,7 @@ import threading
 import time
 import zlib
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,10 @@ from demure.bulk.ledger import Ledger, read_status
 from demure.bulk.local import SHARD_IMAGES
 from demure.bulk.output import columns
 from demure.cli import app
+from demure.desk import open_desk
 from demure.errors import Conflict, DemureError, InvalidList, InvalidSetting, SourceNotFound, UnknownModel
+from demure.reviews import State
+from demure.settings import read_settings
 
 RED, GREEN, BLUE = [255, 0, 0], [0, 255, 0], [0, 0, 255]  # adult, safe and unknown, by RULES
 
@@ -215,6 +219,33 @@ def test_the_exit_code_tells_on_request_whether_all_are_safe(
         assert run(*sources, "-o", tmp_path / "out.jsonl", "--exit-code").exit_code == code
 
 
+def test_the_unknown_ones_wait_in_the_services_own_queue(uploads: Path, tmp_path: Path):
+    shutil.copy(uploads / "5.png", uploads / "deep" / "copy of 5.png")
+    said = scanned(uploads, "-o", tmp_path / "out.csv", "--review")
+    assert said.splitlines()[-1] == "what is unknown waits in the review of the service (/review)"
+    with closing(open_desk(read_settings())) as desk:
+        (item,) = desk.reviews.page([State.OPEN])
+        told = [each["id"] for each in desk.reviews.submissions(item)]
+    assert sorted(told) == [str(uploads / "5.png"), str(uploads / "deep" / "copy of 5.png")]
+    with (tmp_path / "out.csv").open(newline="") as file:
+        reviews = {row["id"]: row["review"] for row in csv.DictReader(file)}
+    assert {name for name, review in reviews.items() if review == item.id} == set(told)
+    assert {review for name, review in reviews.items() if name not in told} == {""}
+
+
+def test_without_review_nothing_is_kept(uploads: Path, tmp_path: Path):
+    assert "waits" not in scanned(uploads, "-o", tmp_path / "out.jsonl")
+    assert not list(tmp_path.rglob("demure.db"))
+
+
+def test_a_queue_that_ends_with_the_scan_is_refused(uploads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DEMURE_DATABASE_URL", "sqlite://")
+    before = set(tmp_path.rglob("*"))
+    done = run(uploads, "-o", tmp_path / "out.jsonl", "--review")
+    assert isinstance(done.exception, InvalidSetting)
+    assert set(tmp_path.rglob("*")) - before <= {tmp_path / "data"}
+
+
 def test_the_status_is_told_and_nothing_done(uploads: Path, tmp_path: Path):
     out = tmp_path / "out.jsonl"
     assert run("-o", out, "--status").stdout == "no scan was begun for this output\n"
@@ -312,6 +343,7 @@ CHANGED = {
     "--include": ("uploads", "--include", "*"),
     "--exclude": ("uploads", "--exclude", "*.gif"),
     "--column": ("uploads", "--column", "path"),
+    "--review": ("uploads", "--review"),
 }
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import fcntl
 import re
-import shutil
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from html.parser import HTMLParser
@@ -20,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from pictures import encode, gradient
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from test_report import HASH, HOSTILE, a_curve, a_result, an_evaluation, hostile, nothing
 
 import demure
@@ -30,7 +27,6 @@ from demure.evaluation import AtBaseRate, Evaluation
 from demure.printable import printable
 from demure.report_page import render_page, write_page
 
-BROWSER = Path(__file__).parent / "web" / "browser"
 MADE = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
 JPEG = encode(gradient(64, 48), "JPEG")
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -256,22 +252,10 @@ def test_on_a_full_disk_the_old_page_stays(tmp_path: Path):
 # --- In a browser -----------------------------------------------------------------------------------------------------
 
 
-def axe() -> str:
-    """The source of axe-core, from the lock file's version; installed once."""
-    script = BROWSER / "node_modules" / "axe-core" / "axe.min.js"
-    with (BROWSER / "package.json").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not script.exists():
-            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            subprocess.run(command, cwd=BROWSER, check=True, capture_output=True, timeout=120)
-    return script.read_text()
-
-
 @contextmanager
-def opened(path: Path, complaints: list[str]) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page()
+def opened(chromium: Browser, path: Path, complaints: list[str]) -> Iterator[Page]:
+    with chromium.new_context() as context:
+        page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -281,60 +265,46 @@ def opened(path: Path, complaints: list[str]) -> Iterator[Page]:
         )
         page.goto(path.as_uri())
         yield page
-        browser.close()
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[ThreadPoolExecutor]:
-    """A thread of our own: Playwright has one loop a thread, and that of the tests of /review may run in this one."""
-    with ThreadPoolExecutor(1) as executor:
-        yield executor
-
-
-def test_the_page_fits_and_can_be_read_by_everybody_in_light_and_dark(tmp_path: Path, elsewhere: ThreadPoolExecutor):
-    path, complaints, rules = tmp_path / "report.html", [], axe()
+def test_the_page_fits_and_can_be_read_by_everybody_in_light_and_dark(tmp_path: Path, chromium: Browser, axe: str):
+    path, complaints = tmp_path / "report.html", []
     write_page(full(), path, source="labels/" + "long" * 40, pictures={"pictures/0.jpg": JPEG})
 
-    def look() -> None:
-        with opened(path, complaints) as page:
-            page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-            for size, scheme in ((DESK, "light"), (DESK, "dark"), (PHONE, "light"), (PHONE, "dark")):
-                page.set_viewport_size(size)
-                page.emulate_media(color_scheme=scheme)
-                assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
-                if (size, scheme) in ((DESK, "light"), (PHONE, "dark")):  # the slow part
-                    page.evaluate(rules)  # not add_script_tag: the page forbids scripts
-                    assert page.evaluate("axe.run()")["violations"] == []
+    with opened(chromium, path, complaints) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        for size, scheme in ((DESK, "light"), (DESK, "dark"), (PHONE, "light"), (PHONE, "dark")):
+            page.set_viewport_size(size)
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
+            if (size, scheme) in ((DESK, "light"), (PHONE, "dark")):  # the slow part
+                page.evaluate(axe)  # not add_script_tag: the page forbids scripts
+                assert page.evaluate("axe.run()")["violations"] == []
 
-    elsewhere.submit(look).result()
     assert complaints == []
 
 
-def test_a_picture_is_seen_only_while_it_is_held_and_others_text_does_nothing(
-    tmp_path: Path, elsewhere: ThreadPoolExecutor
-):
+def test_a_picture_is_seen_only_while_it_is_held_and_others_text_does_nothing(tmp_path: Path, chromium: Browser):
     path, complaints = tmp_path / "report.html", []
     write_page(hostile(), path, source=HOSTILE, pictures={HOSTILE: JPEG})
 
-    def look() -> None:
-        with opened(path, complaints) as page:
-            page.get_by_text("Mistakes").click()
-            button = page.get_by_role("button")
+    with opened(chromium, path, complaints) as page:
+        page.get_by_text("Mistakes").click()
+        button = page.get_by_role("button")
 
-            def filtered() -> str:
-                return button.locator("img").evaluate("image => getComputedStyle(image).filter")
+        def filtered() -> str:
+            return button.locator("img").evaluate("image => getComputedStyle(image).filter")
 
-            button.focus()
-            assert filtered() == COVERED
-            page.keyboard.down(" ")
-            assert filtered() == "none"
-            page.keyboard.up(" ")
-            assert filtered() == COVERED
-            button.hover()
-            page.mouse.down()
-            assert filtered() == "none"
-            page.mouse.up()
-            assert filtered() == COVERED
+        button.focus()
+        assert filtered() == COVERED
+        page.keyboard.down(" ")
+        assert filtered() == "none"
+        page.keyboard.up(" ")
+        assert filtered() == COVERED
+        button.hover()
+        page.mouse.down()
+        assert filtered() == "none"
+        page.mouse.up()
+        assert filtered() == COVERED
 
-    elsewhere.submit(look).result()
     assert complaints == []

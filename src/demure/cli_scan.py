@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from demure.bulk.ledger import Ledger, Status
     from demure.bulk.local import LocalScan
     from demure.bulk.sources import Sources
+    from demure.desk import Desk
     from demure.pipeline import Screener
     from demure.policy import Outcome
+    from demure.settings import Settings
 
 _INCOMPLETE, _STOPPED = 1, 130
 _STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -47,6 +49,7 @@ def scan(
     policy: Annotated[str | None, typer.Option(help="A policy's name, or a path to your own .toml.")] = None,
     model: Annotated[str | None, typer.Option(help="The five-class model.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Threads; without it, one a processor.")] = None,
+    review: Annotated[bool, typer.Option("--review", help="Put the unknown ones into the review queue.")] = False,
     anew: Annotated[bool, typer.Option("--anew", help="Begin again, whatever was done before.")] = False,
     status: Annotated[bool, typer.Option("--status", help="Say how far the scan of this output is, and end.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if an image is not safe.")] = False,
@@ -62,7 +65,7 @@ def scan(
     given = (sources or [], output, include or [], exclude or [], column, only, policy, model, workers)
     try:
         with _on_stop(signal.default_int_handler):
-            done = _scan(*given, anew=anew)
+            done = _scan(*given, review=review, anew=anew)
     except (Stopped, KeyboardInterrupt):
         print(f"stopped; run the same command again{', without --anew,' if anew else ''} to go on", file=sys.stderr)
         raise typer.Exit(_STOPPED) from None
@@ -81,10 +84,12 @@ def _scan(
     model: str | None,
     workers: int | None,
     *,
+    review: bool,
     anew: bool,
 ) -> Status:
     from rich.console import Console
 
+    from demure.bulk.judges import Models, ModelsAndPeople
     from demure.bulk.ledger import Ledger
     from demure.bulk.local import LocalScan
     from demure.bulk.output import check_output, write_rows
@@ -102,10 +107,11 @@ def _scan(
     console = Console(stderr=True)
     with ExitStack() as parts:
         screener = parts.enter_context(open_screener(settings, threads, model=model, policy=policy))
+        judge = ModelsAndPeople(screener, parts.enter_context(_desk(settings))) if review else Models(screener)
         names = sorted(screener.policy.witnesses)
         check_output(output, names)
         _check_unharmed(output, sources, anew=anew)
-        asked = {"sources": sources, "--include": include, "--exclude": exclude, "--column": column}
+        asked = {"sources": sources, "--include": include, "--exclude": exclude, "--column": column, "--review": review}
         question = {**asked, "--only": sorted(wanted), "working folder": _here(sources), **_judging(screener)}
         ledger = parts.enter_context(Ledger(_ledger_of(output), question, anew=anew))
         status = ledger.status()
@@ -114,14 +120,30 @@ def _scan(
             return status
         reader = parts.enter_context(Reader(settings.max_image_bytes, settings.fetch_limits, threads))
         progress = parts.enter_context(Progress(console, status, ledger.status))
-        job = LocalScan(ledger, reader, screener, threads=threads, only=wanted, on_progress=progress.add)
+        job = LocalScan(ledger, reader, judge, threads=threads, only=wanted, on_progress=progress.add)
         with _on_stop(_ending(job)):
             job.run(None if status.all_listed and not status.unread else _listed(listing, output, ledger))
         write_rows(output, ledger.rows(), names=names)
         ledger.note_written()
         status = ledger.status()
     _say(console, summary(status, output))
+    if review and status.counts.get("unknown"):
+        _say(console, "what is unknown waits in the review of the service (/review)")
     return status
+
+
+def _desk(settings: Settings) -> closing[Desk]:
+    """Raises InvalidSetting where nobody would ever see what is put there."""
+    from demure.desk import open_desk
+    from demure.errors import InvalidSetting
+
+    desk = open_desk(settings)
+    if not desk.database.is_lasting:
+        desk.close()
+        raise InvalidSetting(
+            "--review: the reviews are kept in memory alone (DEMURE_DATABASE_URL), and end with the scan"
+        )
+    return closing(desk)
 
 
 def _check_unharmed(output: Path, sources: list[str], *, anew: bool) -> None:

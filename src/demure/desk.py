@@ -47,6 +47,7 @@ class Wish:
     submission: Submission = Submission()
     priority: float = 0.0
     note: str | None = None
+    is_counted: bool = True  # among what came in, of which the rates of errors are told
 
     @property
     def disputes(self) -> bool:
@@ -60,7 +61,8 @@ class Wish:
 
     def draws(self, screening: Screening) -> bool:
         """Whether it is one of those that people can come to see, and the models judged it: what rates are told of."""
-        return self.review and not self.disputes and not screening.remembered and screening.error is None
+        fresh = not self.disputes and not screening.remembered and screening.error is None
+        return self.review and self.is_counted and fresh
 
 
 @dataclass
@@ -105,10 +107,12 @@ class Desk:
         judged = screening.error is None or isinstance(screening.error, ImageError)
         if screening.sha256 is None or not judged:
             return None
-        return await self._keep(lambda: self._record(screening, judgement_of(screening, model), wish))
+        return await self._keep(lambda: self.keep(screening, model, wish))
 
-    def _record(self, screening: Screening, judgement: Judgement, wish: Wish) -> Draw | None:
+    def keep(self, screening: Screening, model: str, wish: Wish) -> Draw | None:
+        """The same, waiting. Raises StorageFull and StorageUnavailable."""
         sha256, now_ms = bytes.fromhex(screening.sha256 or ""), self.database.now_ms()
+        judgement = judgement_of(screening, model)
         share = self.settings.spot_checks.chance(screening.decision) if wish.draws(screening) else None
         seed = self.seed() if share else b""
 
@@ -130,16 +134,26 @@ class Desk:
     async def note_sender(self, sha256: str, wish: Wish) -> None:
         """Whose image it is, where that was told: one that several sent is not forgotten with the first of them."""
         if wish.submission.subject:
-            sender, now_ms = Submission(subject=wish.submission.subject), self.database.now_ms()
-            note = partial(images.note_submission, now_ms=now_ms, sha256=bytes.fromhex(sha256), submission=sender)
-            await self._keep(lambda: self.database.write(note, durable=False))
+            sender = Submission(subject=wish.submission.subject)
+            await self._keep(lambda: self.note(sha256, sender))
+
+    def note(self, sha256: str, sender: Submission) -> None:
+        """One more who sent an image, or one more name that it has. Raises StorageFull and StorageUnavailable."""
+        now_ms = self.database.now_ms()
+        note = partial(images.note_submission, now_ms=now_ms, sha256=bytes.fromhex(sha256), submission=sender)
+        self.database.write(note, durable=False)
 
     async def open_review(
         self, screening: Screening, model: str, wish: Wish, pictures: Sequence[Preview], draw: Draw | None = None
     ) -> Review:
         """Raises StorageFull and StorageUnavailable."""
-        opening = replace(_opening(screening, model, wish), draw=draw)
-        return await self.run(lambda: self.reviews.open(opening, pictures))
+        return await self.run(lambda: self.open(screening, model, wish, pictures, draw))
+
+    def open(
+        self, screening: Screening, model: str, wish: Wish, pictures: Sequence[Preview], draw: Draw | None = None
+    ) -> Review:
+        """The same, waiting."""
+        return self.reviews.open(replace(_opening(screening, model, wish), draw=draw), pictures)
 
     async def open_check(
         self, screening: Screening, model: str, policy: Policy, wish: Wish, pictures: Sequence[Preview], draw: Draw

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from demure.bulk.job import run_shard
+from demure.bulk.job import Row, run_shard
 from demure.errors import DemureError, InvalidModel, SourceNotFound, TimedOut, Undecodable, UpstreamStatus
 from demure.policy import Outcome
 from demure.screening import Screening
@@ -19,7 +19,7 @@ class CountingJudge:
         self.asked: list[bytes] = []
         self._fails = fails or {}
 
-    def screen(self, source: bytes, *, id: str | None = None, sha256: str | None = None) -> Screening:
+    def screen(self, source: bytes, *, id: str, sha256: str) -> Screening:
         self.asked.append(source)
         assert sha256 == hashlib.sha256(source).hexdigest()
         if (error := self._fails.get(source)) is not None:
@@ -27,7 +27,10 @@ class CountingJudge:
         decided = {b"a": Outcome.ADULT, b"s": Outcome.SAFE}.get(source[:1], Outcome.UNKNOWN)
         return Screening(decided, "rule", "p", "v1", id=id, sha256=sha256)
 
-    def failed(self, error: DemureError, *, id: str | None = None) -> Screening:
+    def again(self, row: Row, *, id: str) -> Row:
+        return {**row, "id": f"{id}, known"}
+
+    def failed(self, error: DemureError, *, id: str) -> Screening:
         return Screening(Outcome.UNKNOWN, error.code, "p", "v1", id=id, error=error)
 
 
@@ -53,14 +56,14 @@ def test_each_source_has_its_row_in_order():
 
 def test_the_same_bytes_are_judged_once_and_each_row_has_its_own_name():
     judge = CountingJudge()
-    assert [row[0] for row in run({"1": b"a", "2": b"s", "3": b"a"}, judge)] == ["1", "2", "3"]
+    assert [row[0] for row in run({"1": b"a", "2": b"s", "3": b"a"}, judge)] == ["1", "2", "3, known"]
     assert judge.asked == [b"a", b"s"]
 
 
 def test_what_is_known_from_before_is_not_judged_again():
     judge, known = CountingJudge(), {}
     run({"1": b"a"}, judge, known)
-    assert run({"2": b"a"}, judge, known) == [("2", "adult", "rule")]
+    assert run({"2": b"a"}, judge, known) == [("2, known", "adult", "rule")]
     assert judge.asked == [b"a"]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 from processes import ROOT
 from service import ImageServer, serving, settings_for
 from tiny_models import FIVE, RULES, WITNESS, add_model, tiny_graph
@@ -60,14 +58,3 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("app.py", "gunicorn.conf.py", "src"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """Debian's, or whatever goes by that name."""
-    path = shutil.which("chromium")
-    assert path, "the pages are tested in Chromium: install the system's package of that name"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()

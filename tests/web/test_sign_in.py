@@ -785,7 +785,7 @@ def shell(tmp_path, monkeypatch):
     def run(*words: str) -> list[str]:
         result = CliRunner().invoke(cli_users.users_app, list(words), catch_exceptions=False)
         assert result.exit_code == 0, result.output
-        return result.output.splitlines()
+        return result.stdout.splitlines()  # a service of another test may write its log to the other
 
     run.users = lambda: migrated(f"sqlite:///{tmp_path / 'demure.db'}", Clock(time.time_ns() // 1_000_000))
     return run

@@ -17,11 +17,15 @@ Read = Callable[[str], bytes]  # of a path or URL; raises SourceError, FetchErro
 
 
 class Judge(Protocol):
-    """What is asked of a Screener; another may put people's verdicts before it."""
+    """Those of judges.py."""
 
-    def screen(self, source: bytes, *, id: str | None = None, sha256: str | None = None) -> Screening: ...
+    def screen(self, source: bytes, *, id: str, sha256: str) -> Screening: ...
 
-    def failed(self, error: DemureError, *, id: str | None = None) -> Screening: ...
+    def again(self, row: Row, *, id: str) -> Row:
+        """The row of bytes that were judged before, under another name then."""
+
+    def failed(self, error: DemureError, *, id: str) -> Screening:
+        """The answer for what could not be read."""
 
 
 class Known(Protocol):
@@ -45,10 +49,11 @@ def _row(source: str, read: Read, judge: Judge, known: Known) -> Row:
         return judge.failed(error, id=source).as_dict()
     digest = hashlib.sha256(data)
     row = known.get(digest.digest())
-    if row is None:
-        screening = judge.screen(data, id=source, sha256=digest.hexdigest())
-        row = screening.as_dict()
-        # Another error (no decoder free, out of time) may be none the next time.
-        if screening.error is None or isinstance(screening.error, ImageError):
-            known[digest.digest()] = row
-    return {**row, "id": source}
+    if row is not None:
+        return judge.again(row, id=source)
+    screening = judge.screen(data, id=source, sha256=digest.hexdigest())
+    row = screening.as_dict()
+    # Another error (no decoder free, out of time) may be none the next time.
+    if screening.error is None or isinstance(screening.error, ImageError):
+        known[digest.digest()] = row
+    return row

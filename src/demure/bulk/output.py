@@ -66,6 +66,7 @@ def columns(names: Sequence[str]) -> dict[str, str]:
         *((str(name), _NUMBER) for name in ("score", *Category, *names)),
         *_MEDIA.items(),
         ("remembered", _FLAG),
+        ("review", _TEXT),
         ("error_code", _TEXT),
         ("error_message", _TEXT),
     ]
@@ -74,6 +75,11 @@ def columns(names: Sequence[str]) -> dict[str, str]:
             f"a model has the name of a column ({', '.join(names)}): write a .jsonl, or rename the model"
         )
     return dict(order)
+
+
+def spelled(text: str) -> str:
+    """A name as Parquet and databases take it: text in Unicode."""
+    return _UNFIT.sub(_escaped, text)
 
 
 def plain(cell: str) -> str:
@@ -145,6 +151,7 @@ def _flat(row: Row, order: Iterable[str]) -> list[Any]:
         **(row.get("scores") or {}),
         **(row.get("media") or {}),
         **{name: row.get(name) for name in (*FIRST_COLUMNS, "score", "remembered")},
+        "review": (row.get("review") or {}).get("id"),
         "error_code": error.get("code"),
         "error_message": error.get("message"),
     }
@@ -161,7 +168,7 @@ def _cell(value: Any) -> Any:
 
 
 def _fit(value: Any) -> Any:
-    return _UNFIT.sub(_escaped, value) if isinstance(value, str) else value
+    return spelled(value) if isinstance(value, str) else value
 
 
 def _escaped(found: re.Match[str], part: int = 0) -> str:

@@ -1,0 +1,73 @@
+"""Who judges the images of a scan: the models alone, or the models and the people who look at what those cannot tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from demure.bulk.job import Row
+from demure.bulk.output import spelled
+from demure.desk import Desk, Wish
+from demure.errors import DemureError, ImageError, Overloaded
+from demure.reviews import Submission
+from demure.screening import Screening
+
+if TYPE_CHECKING:
+    from demure.pipeline import Screener
+
+
+class Models:
+    """A Screener, as a scan asks it."""
+
+    def __init__(self, screener: Screener) -> None:
+        self._screener = screener
+
+    def screen(self, source: bytes, *, id: str, sha256: str) -> Screening:
+        return self._screener.screen(source, id=id, sha256=sha256)
+
+    def again(self, row: Row, *, id: str) -> Row:
+        return {**row, "id": id}
+
+    def failed(self, error: DemureError, *, id: str) -> Screening:
+        return self._screener.failed(error, id=id)
+
+
+class ModelsAndPeople(Models):
+    """What people decided before comes first; what is unknown goes to the review, as the service does it.
+
+    Nothing is drawn for a spot check, and nothing counted among the decisions of a day: an archive is not what comes in.
+    """
+
+    def __init__(self, screener: Screener, desk: Desk) -> None:
+        super().__init__(screener)
+        self._desk = desk
+
+    def screen(self, source: bytes, *, id: str, sha256: str) -> Screening:
+        """Raises StorageFull and StorageUnavailable, beside what a Screener raises."""
+        known = self._desk.memory.recall(bytes.fromhex(sha256))
+        if known is not None:
+            return self._screener.remembered(known, id=id, sha256=sha256)
+        screening = self._screener.screen(source, id=id, sha256=sha256, fingerprints=True)
+        screening, wish = self._desk.weigh(screening), Wish(True, submission=_named(id), is_counted=False)
+        if not wish.wants(screening):
+            return screening
+        try:
+            pictures = self._screener.previews(source, screening)
+        except (ImageError, Overloaded) as error:  # nothing to show: nobody is asked
+            return replace(screening, error=error)
+        self._desk.keep(screening, self._screener.model, wish)
+        return replace(screening, review=self._desk.open(screening, self._screener.model, wish, pictures))
+
+    def again(self, row: Row, *, id: str) -> Row:
+        """Who hears of the verdict must hear of each name that the image has."""
+        if "review" in row:
+            # In this order: a verdict that comes between the two is found below, one that comes later tells of this name.
+            self._desk.note(row["sha256"], _named(id))
+            known = self._desk.memory.recall(bytes.fromhex(row["sha256"]))
+            if known is not None:
+                return self._screener.remembered(known, id=id, sha256=row["sha256"]).as_dict()
+        return super().again(row, id=id)
+
+
+def _named(id: str) -> Submission:
+    return Submission(spelled(id))
