@@ -28,7 +28,9 @@ OPEN = {"/health", "/livez"}
 _CLASSIFY_PREFIXES = (
     "/predict",
     "/models/",
-    "/v1/moderate",
+    "/v1/moderate",  # /v1/moderations too
+    "/v1/detect-images",
+    "/classify",  # /classify-many too
     "/v1/models",
     "/v1/policies",
     "/docs",
