@@ -7,13 +7,14 @@ gets another hash.
 
 Pictures are best compared after both were stretched to one size: where the blur looks depends on it (see _shrinking).
 
-Blurring along one axis and keeping 64 points of it is one linear map, so all of it is here four products of matrices.
+Blurring along one axis and keeping 64 points of it is one linear map.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,14 +57,26 @@ def fingerprint(luma: NDArray[np.uint8] | NDArray[np.float32]) -> Fingerprint:
         raise ValueError(f"picture is {width} x {height} pixels; reduce it to {MAX_SIDE} x {MAX_SIDE} first")
     if min(height, width) < _MIN_SIDE:
         return _NONE
-    small = _shrinking(height) @ luma.astype(np.float64) @ _shrinking(width).T
+    small = _shrunk(_shrunk(luma).T).T
     strengths = _COSINES @ small @ _COSINES.T
     return Fingerprint(_bits(strengths), 0 if _is_too_simple(strengths) else _quality(small))
 
 
-@lru_cache(maxsize=32)  # 256 KiB each at most
-def _shrinking(length: int) -> NDArray[np.float64]:
-    """The matrix, (64, length), that blurs an axis with two box filters and keeps 64 of its points.
+def _shrunk(picture: NDArray[np.number[Any]]) -> NDArray[np.float64]:
+    """Of shape (length, n): the first axis blurred, and 64 points of it kept.
+
+    Each point is the sum of a few rows, so this is no product of matrices: a library for those would take it up with threads of
+    its own, beside those that wait for the answer.
+    """
+    rows, weights = _shrinking(len(picture))
+    small: NDArray[np.float64] = np.einsum("kw,kwn->kn", weights, picture[rows])
+    return small
+
+
+@lru_cache(maxsize=32)  # some 10 KiB each
+def _shrinking(length: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """What blurs an axis with two box filters and keeps 64 of its points: each is a sum of neighbours, whose indices and weights
+    these are, both of shape (64, neighbours).
 
     A box is length / 128 pixels, rounded up, one more after its pixel than before it if that is even; over the edge it is the
     mean of what lies inside. The points kept are the pixels at the middle of 64 equal parts. So at 512 pixels all is taken one
@@ -75,8 +88,11 @@ def _shrinking(length: int) -> NDArray[np.float64]:
     inside = (offset <= after) & (offset > after - window)
     box = inside / inside.sum(axis=1, keepdims=True)
     middles = (2 * np.arange(_SIDE) + 1) * length // (2 * _SIDE)
-    matrix: NDArray[np.float64] = box[middles] @ box
-    return matrix
+    matrix = box[middles] @ box
+    neighbours = min(2 * window - 1, length)
+    first = np.minimum((matrix > 0).argmax(axis=1), length - neighbours)
+    rows = first[:, np.newaxis] + np.arange(neighbours)
+    return rows, np.take_along_axis(matrix, rows, axis=1)
 
 
 def _cosines() -> NDArray[np.float64]:
