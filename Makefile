@@ -48,7 +48,7 @@ lock: $(VENV)/dev
 	$(LOCK) pyproject.toml --group build --output-file requirements.txt
 	$(LOCK) pyproject.toml --extra postgres --group build --output-file requirements/postgres.txt --constraint requirements.txt
 	$(LOCK) pyproject.toml --extra parquet --group build --output-file requirements/parquet.txt --constraint requirements.txt
-	$(LOCK) pyproject.toml --extra parquet --extra postgres --group build --group test --group lint --constraint requirements.txt --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --extra client --extra parquet --extra postgres --group build --group test --group docs --group lint --constraint requirements.txt --output-file requirements/dev.txt
 	$(LOCK) --no-deps requirements/pictures.in --output-file requirements/pictures.txt
 	$(LOCK) requirements/fuzz.in --constraint requirements/dev.txt --constraint requirements.txt --output-file requirements/fuzz.txt
 	for rival in post post_tuned opennsfw nsfwjs; do \
