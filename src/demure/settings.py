@@ -98,6 +98,12 @@ def _spot_checks(value: object) -> object:
     return SpotChecks(**shares)
 
 
+def _switch(value: object) -> object:
+    """on or off, and what else people write for them."""
+    word = str(value).lower()
+    return {"true": "on", "yes": "on", "1": "on", "false": "off", "no": "off", "0": "off"}.get(word, word)
+
+
 def _keys(value: object) -> object:
     return parse_keys(value, "DEMURE_API_KEYS") if isinstance(value, str) else value
 
@@ -134,6 +140,7 @@ class Settings(BaseModel):
     api_keys: Annotated[tuple[Key, ...], BeforeValidator(_keys)] = ()
     hosts: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
     public: Literal["", "yes-without-keys"] = ""
+    try_page: Annotated[Literal["on", "off"], BeforeValidator(_switch)] = "on"
     rate_limit: str = "6000/minute"
 
     spot_checks: Annotated[SpotChecks, BeforeValidator(_spot_checks)] = SpotChecks()

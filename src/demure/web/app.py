@@ -33,7 +33,7 @@ from demure.sandbox import Sandbox
 from demure.settings import Settings, read_settings
 from demure.store.keys import Keys
 from demure.telemetry import Metrics, configure_logging
-from demure.web import api, compat, dashboard, docs, records, review_page, reviews, sign_in
+from demure.web import api, compat, dashboard, docs, records, review_page, reviews, sign_in, try_page
 from demure.web.auth import Access, Gate
 from demure.web.body import BodyLimits
 from demure.web.chores import Chores
@@ -97,6 +97,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.accounts = accounts = Accounts(desk.users)
     for router in (compat.router, api.router, reviews.router, records.router, docs.router, *_PAGES):
         app.include_router(router)
+    if settings.try_page == "on":
+        app.include_router(try_page.router)
     app.openapi = describe(app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _raise_on)
     app.add_exception_handler(RequestValidationError, _raise_as_ours)
@@ -109,7 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         budget=Budget(settings.max_held_bytes),
     )
     app.add_middleware(Gate, access=access, keyring=keyring)
-    app.add_middleware(Envelope, metrics=metrics)
+    app.add_middleware(Envelope, metrics=metrics, refusals=compat.REFUSALS)
     app.add_middleware(PageHeaders)
     return app
 

@@ -2,7 +2,8 @@
 
 Open to all: /health and /livez. With no key configured, the machine itself (and nobody through a proxy) may classify.
 Everything else needs a key, and with keys configured so does everything. The pages under /review are asked for by people,
-who have no key: there each route asks for a session (sessions.py).
+who have no key: there each route asks for a session (sessions.py). The page at / holds nothing, and asks the service with a
+key like everybody else.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ OPEN = {"/health", "/livez"}
 _CLASSIFY_PREFIXES = (
     "/predict",
     "/models/",
-    "/v1/moderate",  # /v1/moderations too
+    "/v1/moderate",
+    "/v1/moderations",
     "/v1/detect-images",
-    "/classify",  # /classify-many too
+    "/classify",
+    "/classify-many",
     "/v1/models",
     "/v1/policies",
     "/docs",
@@ -137,8 +140,8 @@ class Gate:
 
 
 def is_page(path: str) -> bool:
-    """Whether it is asked for by a person who signs in."""
-    return path == "/review" or path.startswith("/review/")
+    """Whether a browser asks for it to show it to a person, who has no key: / to try it, and all that reviewers see."""
+    return path in ("/", "/review") or path.startswith("/review/")
 
 
 def needed_scope(path: str) -> KeyScope:

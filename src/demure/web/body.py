@@ -10,7 +10,10 @@ from demure.budget import Budget
 from demure.decode import MIB
 from demure.errors import TimedOut, TooLarge
 
-_WITH_IMAGES = {"/v1/moderate", "/v1/reviews"}
+_WITH_IMAGES = {
+    *("/v1/moderate", "/v1/reviews"),
+    *("/v1/detect-images", "/v1/moderations", "/classify", "/classify-many"),
+}
 _SMALL_BYTES = 64 * 1024  # three passwords of 1,024 characters, each percent-encoded, and some more
 
 

@@ -27,6 +27,13 @@ td, th { text-align: left; padding: .15rem .8rem .15rem 0; vertical-align: top; 
 _EXAMPLES = {
     "/predict": "curl -X POST 'http://localhost:8080/predict?url=https://example.org/picture.jpg'",
     "/health": "curl http://localhost:8080/health",
+    "/v1/detect-images": "curl --form image0=@picture.jpg http://localhost:8080/v1/detect-images",
+    "/v1/moderations": (
+        'curl --json \'{"input": [{"type": "image_url", "image_url": {"url": "https://example.org/picture.jpg"}}]}\''
+        " http://localhost:8080/v1/moderations"
+    ),
+    "/classify": "curl --form image=@picture.jpg http://localhost:8080/classify",
+    "/classify-many": "curl --form images=@picture.jpg --form images=@another.png http://localhost:8080/classify-many",
     "/v1/moderate": (
         'curl --json \'{"items": [{"url": "https://example.org/picture.jpg"}]}\' http://localhost:8080/v1/moderate\n'
         "curl --form file=@picture.jpg --form policy=strict http://localhost:8080/v1/moderate\n"

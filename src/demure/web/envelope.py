@@ -1,10 +1,14 @@
-"""What surrounds every request: its id, its log line and its count, and every error turned into a problem document."""
+"""What surrounds every request: its id, its log line and its count, and every error turned into a problem document.
+
+At some paths the contract is not ours: there errors are told in its words (compat/refusals.py).
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -14,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demure.errors import DemureError, SetupError, SourceNotFound
 from demure.telemetry import Metrics
-from demure.web.problems import InternalError, MethodNotAllowed, RequestError, send_problem
+from demure.web.problems import InternalError, MethodNotAllowed, Refusal, RequestError, send_problem
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = {"/health", "/livez", "/readyz", "/metrics"}  # asked every few seconds: counted, not logged
@@ -27,9 +31,11 @@ class ClientGone(Exception):
 class Envelope:
     """The outermost part of the application, for HTTP alone."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, refusals: Mapping[str, Refusal] | None = None) -> None:
+        """`refusals`: by path, for those whose errors are not told as problem documents."""
         self._app = app
         self._metrics = metrics
+        self._refusals = refusals or {}
         self._log = structlog.get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,7 +62,8 @@ class Envelope:
         except Exception as error:
             if status:  # too late to answer otherwise
                 raise
-            await send_problem(self._translated(error, request_id), scope, send_with_id)
+            refusal = self._refusals.get(scope["path"])
+            await send_problem(self._translated(error, request_id), scope, send_with_id, refusal)
         finally:
             self._account(scope, status, state)
 

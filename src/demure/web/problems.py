@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +13,8 @@ from demure.errors import DemureError, SetupError, UpstreamStatus, by_code
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
+# How a contract that is not ours tells an error: of a problem document, its status and its body.
+Refusal = Callable[[Mapping[str, Any]], tuple[int, dict[str, Any]]]
 
 STATUS: dict[str, int] = {
     "invalid_request": 400,
@@ -108,11 +111,13 @@ def _has_body(scope: Scope) -> bool:
     return b"transfer-encoding" in told or told.get(b"content-length", b"0") != b"0"
 
 
-async def send_problem(error: DemureError, scope: Scope, send: Send) -> None:
+async def send_problem(error: DemureError, scope: Scope, send: Send, refusal: Refusal | None = None) -> None:
     """Answer a request with an error, whatever of its body has not been read."""
-    body = json.dumps(problem(error, scope["state"]["request_id"])).encode()
+    document = problem(error, scope["state"]["request_id"])
+    status, content = (document["status"], document) if refusal is None else refusal(document)
+    body = json.dumps(content).encode()
     headers = [
-        (b"content-type", PROBLEM_TYPE.encode()),
+        (b"content-type", (PROBLEM_TYPE if refusal is None else "application/json").encode()),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]
@@ -125,5 +130,5 @@ async def send_problem(error: DemureError, scope: Scope, send: Send) -> None:
     if error.code in ("too_large", "overloaded") and _has_body(scope):
         headers.append((b"connection", b"close"))  # or the server would read the rest to reach the next request
     scope["state"]["log"]["code"] = error.code
-    await send({"type": "http.response.start", "status": status_of(error), "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from demure.checker import Url
@@ -20,6 +18,7 @@ from demure.errors import TooLarge
 from demure.reviews import Kind
 from demure.reviews import Submission as Sent
 from demure.web.engine import Engine, Job
+from demure.web.form import read_form
 from demure.web.problems import RequestError, UnsupportedMediaType
 from demure.web.schemas import ModerateItem, ModerateRequest, storable
 
@@ -118,27 +117,8 @@ async def _decoded(parsed: ModerateRequest) -> Submission:
 
 
 async def _read_form(request: Request) -> Submission:
-    _check_charset(request.headers["content-type"])
-    parser = MultiPartParser(
-        request.headers, request.stream(), max_files=1000, max_fields=len(_FORM_FIELDS), max_part_size=1024
-    )
-    parser.spool_max_size = 1024 * MIB  # in memory: the body's own limit holds, and the disk may be read-only
-    try:
-        form = await parser.parse()
-    except (MultiPartException, KeyError, UnicodeDecodeError) as error:
-        raise RequestError(f"the multipart form cannot be read ({error})") from error
-    try:
+    async with read_form(request, len(_FORM_FIELDS)) as form:
         return await _from_form(form)
-    finally:
-        await form.close()
-
-
-def _check_charset(content_type: str) -> None:
-    """A form's texts are UTF-8 (RFC 7578, 5.1). Starlette would decode them by any codec of Python's that the client names, and
-    some make of bytes what is no text (utf-7: half surrogate pairs) or raise what it does not expect (undefined, idna)."""
-    charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8")
-    if charset.lower() not in (b"utf-8", b"us-ascii"):
-        raise RequestError("the multipart form's charset is not utf-8; send its texts as UTF-8, and no charset")
 
 
 async def _from_form(form: FormData) -> Submission:

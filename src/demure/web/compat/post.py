@@ -1,7 +1,4 @@
-"""Doors that programs already knock on. Each contract is its owner's and stays as it is.
-
-`POST /predict?url=…` and `GET /health`: KevinColemanInc/NSFW-FLASK, README.md and app.py (2022).
-"""
+"""`POST /predict?url=…` and `GET /health`, as KevinColemanInc/NSFW-FLASK has them (README.md and app.py, 2022)."""
 
 from __future__ import annotations
 
