@@ -69,7 +69,7 @@ class Checker:
         """As Screener.screen; what goes wrong with the URL, with the time or with the store is an answer too.
 
         `on_bytes` is told how many bytes are fetched, as they come, and may refuse more by raising Overloaded. With a `wish`
-        the image is looked for in the memory, and its decision kept.
+        the image is looked for in the memory, and its decision kept unless that is not wished for.
         """
         clock = Clock()
         try:
@@ -100,14 +100,15 @@ class Checker:
         draw = None
         sha256, known = await within(deadline, desk.recall(data))
         if known is not None and not wish.disputes:
-            await desk.note_sender(sha256, wish)
+            if wish.is_kept:
+                await desk.note_sender(sha256, wish)
             return screener.remembered(known, id=id, sha256=sha256)
         screening = await self._screen(screener, data, deadline, id=id, sha256=sha256, fingerprints=True)
         if known is not None and screening.error is None:
             screening = replace(screening, decision=known.decision, reason=known.reason, remembered=True)
         else:
             screening = desk.weigh(screening)
-            draw = await desk.record(screening, screener.model, wish)
+            draw = await desk.record(screening, screener.model, wish) if wish.is_kept else None
         if wish.wants(screening):
             return await self._queue(desk, screener, data, deadline, wish, screening, draw)
         if draw is not None:

@@ -48,6 +48,7 @@ class Wish:
     priority: float = 0.0
     note: str | None = None
     is_counted: bool = True  # among what came in, of which the rates of errors are told
+    is_kept: bool = True  # the decision, and who sent it; without, nothing is left of it
 
     @property
     def disputes(self) -> bool:

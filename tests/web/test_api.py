@@ -10,8 +10,13 @@ import httpx
 import pytest
 from pictures import EXAMPLE, animation, encode, plain
 from service import ImageServer, serving, settings_for
+from sqlalchemy import func, select
 
 import demure
+from demure.reviews import Verdict
+from demure.store.memory import HashKind, remember
+from demure.store.schema import images as kept_images
+from demure.store.schema import submissions
 
 RED, GREEN, BLUE = ([255, 0, 0], [0, 255, 0], [0, 0, 255])
 
@@ -67,6 +72,40 @@ def test_every_form_takes_a_policy(service, images, form):
     assert form(service, images, ADULT)["items"][0]["decision"] == "adult"
     answer = form(service, images, ADULT, policy="lenient")
     assert (answer["policy"], answer["items"][0]["decision"]) == ("lenient", "safe")
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_every_form_may_ask_that_nothing_is_kept(quick, images, form):
+    with quick() as client:
+
+        def kept() -> int:
+            count = select(func.count()).select_from(kept_images)
+            return client.app.state.desk.database.read(lambda c: c.execute(count).scalar())
+
+        no = False if form in (by_url, by_base64) else "false"
+        assert form(client, images, SAFE, keep=no)["items"][0]["decision"] == "safe"
+        assert kept() == 0
+        form(client, images, SAFE)
+        assert kept() == 1
+
+
+def test_what_a_person_decided_answers_who_keeps_nothing_and_nothing_of_it_is_noted(quick, images):
+    with quick() as client:
+        database = client.app.state.desk.database
+        entry = [(HashKind.SHA256, hashlib.sha256(UNSURE).digest())]
+        database.write(lambda c: remember(c, 1, entry, Verdict.ADULT, "user:anna", None))
+        (item,) = by_base64(client, images, UNSURE, keep=False)["items"]
+        assert (item["decision"], item["reason"]) == ("adult", "remembered")
+        encoded = base64.b64encode(UNSURE).decode()
+        body = {"items": [{"base64": encoded, "subject": "member-9"}], "keep": False}
+        client.post("/v1/moderate", json=body).raise_for_status()
+        assert database.read(lambda c: c.execute(select(func.count()).select_from(submissions)).scalar()) == 0
+
+
+def test_a_review_of_what_is_not_kept_is_refused(service):
+    encoded = base64.b64encode(UNSURE).decode()
+    answer = service.post("/v1/moderate", json={"items": [{"base64": encoded}], "review": True, "keep": False})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)

@@ -60,6 +60,7 @@ class ModerateRequest(BaseModel):
     items: Annotated[list[ModerateItem], Field(min_length=1, max_length=1000)]  # and the operator's max_items
     policy: str | None = None
     review: bool = Field(False, strict=True, description="ask a person where the machine cannot tell")
+    keep: bool = Field(True, strict=True, description="false leaves nothing of it in the database; not with review")
 
 
 class Dispute(ModerateItem):

@@ -24,7 +24,7 @@ from demure.web.schemas import ModerateItem, ModerateRequest, storable
 
 M = TypeVar("M", bound=BaseModel)
 
-_FORM_FIELDS = {"policy", "context", "review", "subject"}
+_FORM_FIELDS = {"policy", "context", "review", "keep", "subject"}
 _MAX_ID_CHARS = 256
 _MAX_JSON_PARTS = 100_000
 _SMALL_BYTES = 256 * 1024  # parsed at once; more is parsed in a thread, so that others are answered meanwhile
@@ -41,9 +41,9 @@ class Image:
     metadata: dict[str, Any] | None = None
     priority: float = 0.0
 
-    def wish(self, *, review: bool, kind: Kind = Kind.UNKNOWN, note: str | None = None) -> Wish:
+    def wish(self, *, review: bool, keep: bool = True, kind: Kind = Kind.UNKNOWN, note: str | None = None) -> Wish:
         names = Sent(storable(self.id or ""), storable(self.subject or ""), self.metadata)
-        return Wish(review, kind, names, self.priority, storable(note) if note else None)
+        return Wish(review, kind, names, self.priority, storable(note) if note else None, is_kept=keep)
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,17 @@ class Submission:
     policy: str | None = None
     context: str | None = None  # for images that carry none
     review: bool = False
+    keep: bool = True
 
     def jobs(self, engine: Engine) -> list[Job]:
         """Raises UnknownPolicy."""
         return [
-            Job(i.source, engine.screener(self.policy, i.context or self.context), i.id, i.wish(review=self.review))
+            Job(
+                i.source,
+                engine.screener(self.policy, i.context or self.context),
+                i.id,
+                i.wish(review=self.review, keep=self.keep),
+            )
             for i in self.images
         ]
 
@@ -76,6 +82,8 @@ async def read_submission(request: Request, engine: Engine) -> Submission:
         raise UnsupportedMediaType(
             f"the content type is {media_type or 'not given'}; expected application/json, multipart/form-data or image/*"
         )
+    if submission.review and not submission.keep:
+        raise RequestError("keep: false, with a review: what a person is to look at must be kept")
     if len(submission.images) > engine.settings.max_items:
         raise TooLarge(
             f"{len(submission.images)} items; the limit is {engine.settings.max_items} (max_items); send fewer"
@@ -110,7 +118,9 @@ def _parse(body: bytearray, model: type[M]) -> M:
 
 async def _decoded(parsed: ModerateRequest) -> Submission:
     def decode() -> Submission:
-        return Submission([image_of(item) for item in parsed.items], parsed.policy, review=parsed.review)
+        return Submission(
+            [image_of(item) for item in parsed.items], parsed.policy, review=parsed.review, keep=parsed.keep
+        )
 
     small = sum(len(item.base64 or "") for item in parsed.items) <= _SMALL_BYTES
     return decode() if small else await asyncio.to_thread(decode)
@@ -126,10 +136,12 @@ async def _from_form(form: FormData) -> Submission:
     unknown = {name for name, value in form.multi_items() if isinstance(value, str)} - _FORM_FIELDS
     if unknown or not files:
         found = f"the field {min(unknown)[:64]!r} is not known" if unknown else "there is no file"
-        raise RequestError(f"{found}; expected one or more files, and policy, context, review and subject if wanted")
+        wanted = "policy, context, review, keep and subject"
+        raise RequestError(f"{found}; expected one or more files, and {wanted} if wanted")
     subject = _subject(_text(form, "subject"))
     images = [Image(await file.read(), _id(file.filename), subject=subject) for file in files]
-    return Submission(images, _text(form, "policy"), _text(form, "context"), _flag(_text(form, "review")))
+    review, keep = _flag(_text(form, "review")), _flag(_text(form, "keep") or "true")
+    return Submission(images, _text(form, "policy"), _text(form, "context"), review, keep)
 
 
 async def _read_image(request: Request, max_bytes: int) -> Submission:
@@ -144,7 +156,8 @@ async def _read_image(request: Request, max_bytes: int) -> Submission:
             raise too_large
     query = request.query_params
     images = [Image(bytes(image), _id(query.get("id")), subject=_subject(query.get("subject")))]
-    return Submission(images, query.get("policy"), query.get("context"), _flag(query.get("review")))
+    review, keep = _flag(query.get("review")), _flag(query.get("keep") or "true")
+    return Submission(images, query.get("policy"), query.get("context"), review, keep)
 
 
 def image_of(item: ModerateItem) -> Image:

@@ -24,12 +24,13 @@ export async function policies(key) {
   return found.sort((a, b) => Number(b.default) - Number(a.default));
 }
 
-/** `item` has a `file` or a `url`; an empty policy is the service's default. */
+/** `item` has a `file` or a `url`; an empty policy is the service's default. The service is asked to keep nothing. */
 export async function judge(item, policy, key) {
-  return ask(MODERATE, { method: 'POST', ...(item.file ? await form(item.file, policy) : json(item.url, policy)) }, key);
+  const body = item.file ? await form(item.file, policy) : json({ ...asked(item.url, policy), keep: false });
+  return ask(MODERATE, { method: 'POST', ...body }, key);
 }
 
-/** What asks the same in a shell. */
+/** What asks the same in a shell, as a site would: what it is answered is kept. */
 export function curl(item, policy, keyed) {
   const words = ['curl'];
   if (keyed) words.push('--header "Authorization: Bearer $DEMURE_KEY"');
@@ -37,7 +38,7 @@ export function curl(item, policy, keyed) {
     words.push(`--form ${quoted(`file=@${named(item.name)}`)}`);
     if (policy) words.push(`--form ${quoted(`policy=${policy}`)}`);
   } else {
-    words.push(`--json ${quoted(json(item.url, policy).body)}`);
+    words.push(`--json ${quoted(json(asked(item.url, policy)).body)}`);
   }
   words.push(quoted(location.origin + MODERATE));
   return words.join(' \\\n  ');
@@ -51,14 +52,13 @@ async function form(file, policy) {
   }
   const body = new FormData();
   body.append('file', file);
+  body.append('keep', 'false');
   if (policy) body.append('policy', policy);
   return { body };
 }
 
-function json(url, policy) {
-  const body = JSON.stringify({ items: [{ url }], ...(policy ? { policy } : {}) });
-  return { body, headers: { 'Content-Type': 'application/json' } };
-}
+const asked = (url, policy) => ({ items: [{ url }], ...(policy ? { policy } : {}) });
+const json = (content) => ({ body: JSON.stringify(content), headers: { 'Content-Type': 'application/json' } });
 
 async function ask(path, options, key) {
   const headers = { Accept: 'application/json', ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
