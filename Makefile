@@ -7,7 +7,7 @@ FUZZ := .venv-fuzz
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade
 
-.PHONY: serve demo test lint bench soak kill fuzz lock clean
+.PHONY: serve demo test lint site bench soak kill fuzz lock clean
 
 serve: $(VENV)/run
 	$(BIN)/demure serve
@@ -22,6 +22,10 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site in build/site; a reference that leads nowhere fails it.
+site: $(VENV)/dev
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs build/site
 
 # Beside rivals that it installs into .bench (4 GB), two hours; writes docs/performance.md.
 bench: $(VENV)/dev

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from demure import __version__
+from demure.cli_doctor import doctor
 from demure.cli_parts import open_screener, read_settings
 from demure.cli_scan import scan
 from demure.cli_storage import audit_app, backup, memory_app, restore, sweep
@@ -40,7 +41,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(users_app, name="users")
 app.add_typer(memory_app, name="memory")
 app.add_typer(audit_app, name="audit")
-for command in (scan, evaluate, calibrate, backup, restore, sweep):
+for command in (scan, evaluate, calibrate, backup, restore, sweep, doctor):
     app.command()(command)
 
 
