@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ := .venv-fuzz
+CLIENTS := .venv-clients
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade
 
-.PHONY: serve demo test lint site bench soak kill fuzz lock clean
+.PHONY: serve demo test lint site clients bench soak kill fuzz lock clean
 
 serve: $(VENV)/run
 	$(BIN)/demure serve
@@ -26,6 +27,10 @@ lint: $(VENV)/dev
 # The documentation as a site in build/site; a reference that leads nowhere fails it.
 site: $(VENV)/dev
 	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs build/site
+
+# Types and clients in other languages from the OpenAPI document, compiled.
+clients: $(VENV)/dev $(CLIENTS)/ready
+	$(BIN)/python tools/check_clients.py
 
 # Beside rivals that it installs into .bench (4 GB), two hours; writes docs/performance.md.
 bench: $(VENV)/dev
@@ -55,11 +60,12 @@ lock: $(VENV)/dev
 	$(LOCK) pyproject.toml --extra client --extra parquet --extra postgres --group build --group test --group docs --group lint --constraint requirements.txt --output-file requirements/dev.txt
 	$(LOCK) --no-deps requirements/pictures.in --output-file requirements/pictures.txt
 	$(LOCK) requirements/fuzz.in --constraint requirements/dev.txt --constraint requirements.txt --output-file requirements/fuzz.txt
+	$(LOCK) requirements/clients.in --output-file requirements/clients.txt
 	for rival in post post_tuned opennsfw nsfwjs; do \
 	  $(LOCK) bench/rivals/$$rival/requirements.in --output-file bench/rivals/$$rival/requirements.txt || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(FUZZ) .fuzz build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(FUZZ) $(CLIENTS) .fuzz build dist .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -83,4 +89,9 @@ $(FUZZ)/ready: requirements.txt requirements/fuzz.txt pyproject.toml
 	$(PYTHON) -m venv $(FUZZ)
 	$(FUZZ)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements.txt -r requirements/fuzz.txt
 	$(FUZZ)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(CLIENTS)/ready: requirements/clients.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/clients.txt
 	touch $@

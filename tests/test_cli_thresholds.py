@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
-import subprocess
-import sys
 import tomllib
 from contextlib import closing
 from pathlib import Path
@@ -299,31 +296,6 @@ def test_verdicts_need_the_scores_of_the_witnesses_that_are_asked_for_and_of_no_
         database.write(lambda c: c.execute(insert(reviews).values(row)))
     found = json.loads(printed("evaluate", "--reviews", "--policy", "original", "--json"))
     assert (found["safe"], found["gathering"]["failures"]) == (1, {})
-
-
-def documented() -> list[tuple[str, list[str]]]:
-    """Each command of docs/policy.md, and the lines that it is said to print."""
-    blocks = re.findall(r"```console\n(.+?)\n```", (EXAMPLES.parent / "docs" / "policy.md").read_text(), re.DOTALL)
-    commands: list[tuple[str, list[str]]] = []
-    for line in "\n".join(blocks).splitlines():
-        if line.startswith("$ "):
-            commands.append((line.removeprefix("$ "), []))
-        elif line != "…":
-            commands[-1][1].append(line)
-    return commands
-
-
-def test_what_the_document_shows_is_what_comes(tmp_path: Path):
-    (tmp_path / "examples").symlink_to(EXAMPLES)
-    program = f"{sys.executable} -m demure.cli"
-    assert len(documented()) >= 3
-    for command, lines in documented():
-        done = subprocess.run(
-            re.sub(r"\bdemure (?=evaluate|calibrate|classify)", f"{program} ", command),
-            shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert all(line in done.stdout.splitlines() for line in lines), done.stdout
 
 
 def test_the_example_is_what_its_tool_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

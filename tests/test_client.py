@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -206,6 +207,25 @@ def test_no_exception_of_the_library_below_comes_through(connect: Connect, kind:
     with pytest.raises(ClientError) as caught:
         connect("http://127.0.0.1:1", transport=httpx2.MockTransport(fail)).moderate(PICTURE)
     assert isinstance(caught.value.__cause__, kind)
+
+
+class SlowLine(httpx2.BaseTransport):
+    """Takes a piece now and then, so that no single wait is long."""
+
+    taken_bytes = 0
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        for piece in request.stream:
+            self.taken_bytes += len(piece)
+            time.sleep(0.01)
+        return httpx2.Response(200, json={"items": [SAFE]})
+
+
+def test_the_time_is_over_also_while_the_image_is_still_being_sent():
+    line, size = SlowLine(), 32 << 20  # 128 pieces, which take it more than a second
+    with Client(timeout_s=0.05, transport=line) as client, pytest.raises(TooSlow):
+        client.moderate(bytes(size))
+    assert line.taken_bytes < size
 
 
 # The key, and where the images go.

@@ -90,6 +90,7 @@ def test_other_types_are_read_as_far_as_they_go(type: str, data: dict[str, Any])
 BELIEVED = {
     "the one": (NEW, (NEW,)),
     "with the line's end": (f" {NEW}\n", (NEW,)),
+    "with the line's end, in a list": ([f" {NEW}\n"], (NEW,)),
     "one of two that we know": ([OLD, NEW], (NEW,)),
     "one of two, as the service's own setting": (f"{OLD},{NEW}", (NEW,)),
     "one of two that signed": (OLD, (NEW, OLD)),

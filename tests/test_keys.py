@@ -91,6 +91,21 @@ def test_a_keyring_asks_the_store_once_a_second_however_many_ask_it():
         assert shelf.asked == 2
 
 
+def test_who_needs_the_newest_keys_may_have_them_sooner():
+    shelf, now = Shelf(), [0.0]
+    keyring = Keyring((), shelf.read, clock=lambda: now[0])
+    (key,) = parse_keys(f"a:classify:{HASH}", "x")
+    with asyncio.Runner() as runner:
+        assert runner.run(keyring.keys()) is None
+        shelf.keys = (key,)
+        now[0] = 0.09
+        assert runner.run(keyring.keys(0.1)) is None
+        now[0] = 0.1
+        assert runner.run(keyring.keys()) is None
+        assert runner.run(keyring.keys(0.1)) == (key,)
+        assert shelf.asked == 2
+
+
 def test_a_store_whose_last_key_was_revoked_still_asks_for_one():
     shelf = Shelf()
     shelf.keys = ()

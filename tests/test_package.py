@@ -78,8 +78,9 @@ def test_only_the_session_imports_the_runtime():
 
 
 def test_only_the_settings_and_the_sandbox_read_or_make_an_environment():
-    readers = [p.name for p in MODULES if "os.environ" in p.read_text() or "os.getenv" in p.read_text()]
-    assert readers == ["settings.py"]
+    readers = [p for p in MODULES if "os.environ" in p.read_text() or "os.getenv" in p.read_text()]
+    # The validators' may not load the service's settings; the session says one thing to the library that it imports.
+    assert {str(p.relative_to(SOURCE)) for p in readers} == {"settings.py", "hooks/settings.py", "session.py"}
 
 
 PURE = {

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import EXAMPLE
 from tiny_models import tiny_graph
 
 from demure.errors import InvalidModel
@@ -51,3 +55,18 @@ def test_no_thread_is_started_beyond_those_asked_for():
     several = Session(spec.read_weights(), spec.name, threads=3, **options)
     assert threads() == before + 2  # the caller is the third
     del several
+
+
+def test_the_runtime_writes_nothing_at_home_and_so_has_nothing_to_send(tmp_path: Path):
+    """Without ORT_DISABLE_TELEMETRY it makes a device's id and a file of events there as soon as it is imported."""
+    program = f"import demure; print(demure.screen({str(EXAMPLE)!r}).decision)"
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**variables, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "safe\n"
+    assert list(tmp_path.rglob("*")) == []

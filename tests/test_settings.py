@@ -255,3 +255,7 @@ def test_a_file_that_does_not_hold_stops_the_start(tmp_path: Path, text: str | N
 def test_the_environment_is_read_when_nothing_else_is_given(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DEMURE_POLICY", "permissive")
     assert read_settings().policy == "permissive"
+
+
+def test_what_programs_of_the_site_find_the_service_by_is_no_setting_of_it():
+    assert read_settings({"DEMURE_URL": "http://127.0.0.1:8080", "DEMURE_KEY": "x"}) == read_settings({})

@@ -25,14 +25,13 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One list of obj
 
     Exits with 0 if there is no problem, 1 if there is one, 2 if a setting cannot be read.
     """
-    from os import environ
-
     from rich.console import Console
 
     from demure.doctor import examine
+    from demure.settings import environment
 
     console = Console()
-    found = print_json(examine(environ)) if as_json else print_lines(examine(environ), console)
+    found = print_json(examine(environment())) if as_json else print_lines(examine(environment()), console)
     raise typer.Exit(exit_code(found))
 
 

@@ -19,6 +19,7 @@ from enum import StrEnum
 from demure.errors import InvalidSetting, StorageUnavailable
 
 FRESH_S = 1.0  # for so long a revoked key may still be good
+NEW_S = 0.1  # and a new one not yet known
 _PREFIX = "demure_"  # so that a scanner for leaked secrets can find one
 _ENTRY = re.compile(r"([A-Za-z0-9._-]{1,64}):([a-z]+(?:,[a-z]+)*):([0-9a-f]{64})")
 _FORM = "name:scopes:sha256hex, with scopes among classify,review,metrics,admin"
@@ -95,18 +96,18 @@ class Keyring:
         self._clock = clock
         self._kept: tuple[Key, ...] | None = None
         self._was_read = False
-        self._good_until = -math.inf
+        self._read_at = -math.inf
         self._reading = asyncio.Lock()
 
-    async def keys(self) -> tuple[Key, ...] | None:
-        """None where none was ever configured: then none is asked for.
+    async def keys(self, fresh_s: float = FRESH_S) -> tuple[Key, ...] | None:
+        """As of `fresh_s` ago, or later. None where none was ever configured: then none is asked for.
 
         A store whose last key was revoked still knows of it: revoking must not open the door. Raises what `read` raises; a store
         that is away keeps the keys that it had.
         """
-        if self._clock() >= self._good_until:
+        if self._clock() >= self._read_at + fresh_s:
             async with self._reading:
-                if self._clock() >= self._good_until:  # others may have waited for the same
+                if self._clock() >= self._read_at + fresh_s:  # others may have waited for the same
                     await self._refresh()
         return None if self._kept is None and not self._fixed else (*self._fixed, *(self._kept or ()))
 
@@ -118,4 +119,4 @@ class Keyring:
             if not self._was_read:
                 raise
             # Those that were good a moment ago stay so: what needs no store goes on without it.
-        self._good_until = self._clock() + FRESH_S
+        self._read_at = self._clock()

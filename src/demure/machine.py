@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 _ROOT = Path("/")
+_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def usable_processors(root: Path = _ROOT) -> int:
@@ -58,13 +60,23 @@ def _group(root: Path, controller: str) -> str:
     return next((path for _, names, path in entries if controller in names.split(",")), "")
 
 
+def mount(path: Path, root: Path = _ROOT) -> tuple[str, tuple[str, ...]]:
+    """The type and the options of the file system that a path lies on: the last that was mounted over a folder above. proc(5)."""
+    try:
+        lines = (root / "proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return "", ()
+    path = path.resolve()
+    found: tuple[int, str, tuple[str, ...]] = (0, "", ())
+    for line in lines:
+        # The fifth field is where it is mounted, a space in it \040; after a dash comes the file system's type.
+        before, _, after = line.partition(" - ")
+        place = Path(_OCTAL.sub(lambda found: chr(int(found[1], 8)), before.split()[4]))
+        if path.is_relative_to(place) and len(place.parts) >= found[0]:
+            found = len(place.parts), after.split()[0], tuple(before.split()[5].split(","))
+    return found[1:]
+
+
 def is_ephemeral(path: Path, root: Path = _ROOT) -> bool:
     """Whether what is written there is likely to be gone after the next deployment: memory, or a container's own layer."""
-    try:
-        mounts = (root / "proc/self/mountinfo").read_text().splitlines()
-    except OSError:
-        return False
-    # proc(5): the fifth field is where it is mounted, and after a dash comes the file system's type.
-    found = ((Path(line.split()[4]), line.partition(" - ")[2].split()[0]) for line in mounts)
-    above = [(len(place.parts), kind) for place, kind in found if path.resolve().is_relative_to(place)]
-    return bool(above) and max(above)[1] in ("overlay", "aufs", "tmpfs", "ramfs")
+    return mount(path, root)[0] in ("overlay", "aufs", "tmpfs", "ramfs")

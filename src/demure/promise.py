@@ -37,6 +37,12 @@ class Promise:
         told = " and ".join(f"{name} <= {share:g}" for name, share in shares if share is not None)
         return f"{told}, with a confidence of {self.confidence:g}, judged by {self.model}"
 
+    def void_with(self, policy: str, model: str) -> str:
+        """Why it promises nothing where this model judges by that policy; "" where it holds."""
+        if self.model == model:
+            return ""
+        return f"{policy} was calibrated with {self.model}; with {model} it promises nothing"
+
 
 _OPTIONAL = ("max_missed", "max_false_alarm")
 

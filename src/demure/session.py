@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,20 @@ if TYPE_CHECKING:
 
 
 @cache
+def _runtime() -> Any:
+    """onnxruntime, which otherwise writes a device's id and its events below HOME when it is imported, and sends them to its
+    makers (since 1.29). If something else in this process imported it before, that is that program's choice.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    return onnxruntime
+
+
+@cache
 def _share_memory() -> None:
     """Once a process. Sessions that others make in it are not touched: they do not ask for it."""
-    import onnxruntime as ort
-
+    ort = _runtime()
     memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     usual = dict.fromkeys(("arena_extend_strategy", "initial_chunk_size_bytes", "max_dead_bytes_per_chunk"), -1)
     ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"max_mem": 0, **usual}))  # 0: no limit
@@ -32,8 +43,7 @@ class Session:
         Runtime takes cores that a CPU limit has taken away. Raises InvalidModel if the graph cannot be loaded, or lacks
         that input or output.
         """
-        import onnxruntime as ort
-
+        ort = _runtime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -35,6 +35,7 @@ from demure.sandbox import SandboxLimits
 from demure.webhooks import WebhookSettings, check_secrets
 
 PREFIX = "DEMURE_"
+OF_SITES = {f"{PREFIX}URL", f"{PREFIX}KEY"}  # of programs that ask a service (demure.hooks), in the same shell perhaps
 _FILE = "DEMURE_CONFIG"
 # Never shown, however wrong: passwords, secrets, URLs that may carry a token; a key's hash is no secret, but somebody may have
 # put the key itself there.
@@ -247,7 +248,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     values |= {
         _field(variable): given[variable]
         for variable in sorted(given)
-        if variable.startswith(PREFIX) and variable != _FILE
+        if variable.startswith(PREFIX) and variable != _FILE and variable not in OF_SITES
     }
     try:
         return Settings.model_validate(values)
@@ -256,6 +257,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         variable = PREFIX + str(first["loc"][0]).upper()
         found = "" if variable in _SECRET else f"found {first['input']!r}; "
         raise InvalidSetting(f"{variable}: {found}{first['msg'].removeprefix('Value error, ')}") from error
+
+
+def environment() -> Mapping[str, str]:
+    """All of it, for who has to say what is wrong with it."""
+    return os.environ
 
 
 def platform_forgets(environment: Mapping[str, str] | None = None) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from demure.errors import NotPermitted
-from demure.keys import FRESH_S, Keyring, Scope, make_key
+from demure.keys import FRESH_S, NEW_S, Keyring, Scope, make_key
 from demure.store.keys import Keys
 from demure.web.auth import Access, Gate, is_local, needed_scope
 from demure.web.problems import KeyRequired
@@ -241,7 +241,7 @@ def test_a_key_is_known_and_forgotten_without_a_restart(quick):
         key, secret = make_key("site", ["classify"])
         assert client.get("/v1/models", headers=bearer(secret)).json()["code"] == "key_required"
         keys.add(key)
-        time.sleep(FRESH_S)
+        time.sleep(NEW_S)
         assert client.get("/v1/models", headers=bearer(secret)).status_code == 200
         assert client.get("/v1/models").json()["code"] == "key_required"
         second, other = make_key("site-new", ["classify"])

@@ -1,18 +1,12 @@
-"""The documents promise what there is: a heading for every route, setting and code, and examples that work."""
+"""The documents promise what there is: a heading for every route, setting and code. Their examples: test_documents_run.py."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from pictures import EXAMPLE
-from service import serving, settings_for
 
 from demure.settings import PREFIX, Settings
 from demure.web.problems import SETUP_CODES, STATUS
@@ -57,73 +51,6 @@ def test_every_error_has_a_status():
     from demure.errors import by_code
 
     assert {*by_code()} - SETUP_CODES | {"invalid_request"} == {*STATUS}
-
-
-def examples() -> list[tuple[str, str]]:
-    """Each command, and the JSON that the next block says it answers, if it says so at once."""
-    blocks = re.findall(r"```console\n\$ (.+?)\n```(?:\n\n```json\n(.+?)\n```)?", API + SETTINGS, re.DOTALL)
-    assert len(blocks) >= 11
-    return blocks
-
-
-@pytest.fixture(scope="module")
-def real_service(tmp_path_factory):
-    with serving(settings_for(tmp_path_factory.mktemp("documents"))) as client:
-        yield client
-
-
-@pytest.mark.parametrize(
-    ("command", "answer"), examples(), ids=lambda text: text[:60] if text.startswith("curl") else ""
-)
-def test_an_example_works_and_answers_as_written(real_service, images, tmp_path, command: str, answer: str):
-    assert shutil.which("curl"), "most examples are curl commands"
-    shutil.copy(EXAMPLE, tmp_path / "picture.jpg")
-    shutil.copy(EXAMPLE, tmp_path / "another.png")
-    is_request = command.startswith("curl")
-    command = command.replace("http://localhost:8080", str(real_service.base_url).rstrip("/"))
-    command = command.replace("https://example.org/picture.jpg", images.url("/picture.jpg", EXAMPLE.read_bytes()))
-    command += " --fail --silent --show-error" if is_request else ""
-    bin_first = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": bin_first, "DEMURE_DATA_DIR": str(tmp_path / "data")}
-    done = subprocess.run(
-        command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    if is_request:
-        found = json.loads(done.stdout)
-        assert not answer or found == pytest.approx(json.loads(answer), abs=1e-4)
-    else:
-        assert done.stdout
-
-
-def test_the_readmes_program_runs_and_its_request_answers_as_printed(real_service):
-    readme = (ROOT / "README.md").read_text()
-    (program,) = re.findall(r"```python\n(.+?)\n```", readme, re.DOTALL)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    (command,) = re.findall(r"^    (curl .+)$", readme, re.MULTILINE)
-    (printed,) = re.findall(r"```json\n(.+?)\n```", readme, re.DOTALL)
-    command = command.replace("http://127.0.0.1:8080", str(real_service.base_url).rstrip("/"))
-    found = json.loads(subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-    written = json.loads(printed)
-    assert {*found} == {*written}
-    for key in ("decision", "reason", "score", "scores", "witnesses", "remembered"):
-        assert found["items"][0][key] == pytest.approx(written["items"][0][key], abs=1e-4)
-    assert {*found["items"][0]} == {*written["items"][0]}
-
-
-def test_the_long_answer_is_what_the_first_example_gives(real_service, images):
-    (written,) = [json.loads(b) for b in re.findall(r"```json\n(.+?)\n```", API, re.DOTALL) if '"items"' in b]
-    item = {"id": "avatar-7", "url": images.url("/picture.jpg", EXAMPLE.read_bytes())}
-    found = real_service.post("/v1/moderate", json={"items": [item], "policy": "strict"}).json()
-    for answer in (written, found):
-        del answer["id"], answer["items"][0]["timings_ms"]
-    assert found["items"][0].pop("scores") == pytest.approx(written["items"][0].pop("scores"), abs=1e-4)
-    assert found["items"][0].pop("witnesses") == pytest.approx(written["items"][0].pop("witnesses"), abs=1e-4)
-    assert found["items"][0].pop("score") == pytest.approx(written["items"][0].pop("score"), abs=1e-4)
-    assert found == written
 
 
 def test_the_documents_page_explains_every_code_and_loads_nothing(service):

@@ -94,7 +94,7 @@ def _on_hosts(settings: Settings, *, has_keys: bool) -> Iterator[Finding]:
 
 
 def _on_try_page(settings: Settings, *, has_keys: bool) -> Iterator[Finding]:
-    if getattr(settings, "try_page", "off") == "on" and (has_keys or settings.public):
+    if settings.try_page == "on" and (has_keys or settings.public):
         needs = "what it asks needs a key" if has_keys else "what it asks needs none"
         yield ok(
             ACCESS, f"the page at / is there for whoever reaches the port; {needs} (DEMURE_TRY_PAGE=off takes it away)"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from demure.decode import MIB
 from demure.doctor.finding import Finding, in_bytes, note, ok, problem
-from demure.machine import is_ephemeral
+from demure.machine import is_ephemeral, mount
 from demure.settings import platform_forgets
 
 CHECK = "disk"
@@ -34,7 +34,7 @@ class Disk:
 
 def look(folder: Path, environment: Mapping[str, str], root: Path = Path("/")) -> Disk:
     there = nearest(folder)
-    kind, options = _mount(there, root)
+    kind, options = mount(there, root)
     return Disk(
         folder=there,
         kind=kind,
@@ -89,19 +89,3 @@ def _on_room(disk: Disk, told: str, database_bytes: int) -> Iterator[Finding]:
         yield note(
             CHECK, f"{told}: a backup of the database, {in_bytes(database_bytes)}, does not fit beside it", advice
         )
-
-
-def _mount(path: Path, root: Path) -> tuple[str, tuple[str, ...]]:
-    """The type and the options of the file system, the last that was mounted over a folder above. proc(5), mountinfo."""
-    try:
-        lines = (root / "proc/self/mountinfo").read_text().splitlines()
-    except OSError:
-        return "", ()
-    path = path.resolve()
-    found: tuple[int, str, tuple[str, ...]] = (0, "", ())
-    for line in lines:
-        before, _, after = line.partition(" - ")
-        place = Path(before.split()[4].encode().decode("unicode_escape"))  # a space is \040
-        if path.is_relative_to(place) and len(place.parts) >= found[0]:
-            found = len(place.parts), after.split()[0], tuple(before.split()[5].split(","))
-    return found[1:]

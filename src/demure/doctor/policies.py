@@ -62,11 +62,10 @@ def judge_promises(known: Mapping[str, Policy], default: str, model: str) -> Ite
         policy.name: policy for policy in known.values()
     }.values():  # the default may be there by its path as well
         promise = policy.promise
-        if promise is not None and promise.model == model:
+        if promise is None:
+            continue
+        if why := promise.void_with(policy.name, model):
+            finding = problem if policy.name == chosen.name else note
+            yield finding(CHECK, why, f"calibrate it again, or set DEMURE_MODEL={promise.model}")
+        else:
             yield ok(CHECK, f"{policy.name} promises {promise.terms}")
-        elif promise is not None:
-            yield (problem if policy.name == chosen.name else note)(
-                CHECK,
-                f"{policy.name} was calibrated with {promise.model}; with {model} it promises nothing",
-                f"calibrate it again, or set DEMURE_MODEL={promise.model}",
-            )

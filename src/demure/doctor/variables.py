@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from demure.doctor.finding import Finding, counted, listed, ok, problem
 from demure.errors import InvalidSetting
-from demure.settings import PREFIX, Settings, read_settings
+from demure.settings import OF_SITES, PREFIX, Settings, read_settings
 
 CHECK = "settings"
 FILE = f"{PREFIX}CONFIG"
@@ -48,7 +48,7 @@ def read_what_can_be(environment: Mapping[str, str]) -> Reading:
 def _ours(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The file first, then as Settings has them: one is checked by those before it."""
     order = [FILE, *(PREFIX + name.upper() for name in Settings.model_fields)]
-    ours = [name for name in environment if name.startswith(PREFIX)]
+    ours = [name for name in environment if name.startswith(PREFIX) and name not in OF_SITES]
     return tuple(sorted(ours, key=lambda name: (order.index(name) if name in order else len(order), name)))
 
 

@@ -164,7 +164,7 @@ def _open(url: str) -> Engine:
         raise InvalidSetting(
             'DEMURE_DATABASE_URL: PostgreSQL needs its driver: pip install "demure[postgres]"'
         ) from error
-    except (ArgumentError, NoSuchModuleError):
+    except (ArgumentError, NoSuchModuleError, ValueError):  # the last for a port that is no number
         pass  # the URL may hold a password: it is not shown
     raise InvalidSetting(
         "DEMURE_DATABASE_URL: expected sqlite:///path, sqlite:// (nothing is kept) or postgresql://user:password@host/name"

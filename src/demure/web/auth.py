@@ -9,7 +9,7 @@ key like everybody else.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -20,7 +20,7 @@ from limits.strategies import FixedWindowRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demure.errors import NotPermitted
-from demure.keys import Key, Keyring, find_key
+from demure.keys import NEW_S, Key, Keyring, find_key
 from demure.keys import Scope as KeyScope
 from demure.web.problems import KeyRequired, RateLimited
 
@@ -107,15 +107,15 @@ class Gate:
         needed = needed_scope(scope["path"])
         secret = _bearer(scope)
         if secret is not None:
-            return self._known(secret, keys or (), needed)
+            key = find_key(keys or (), secret) or find_key(await self._keyring.keys(NEW_S) or (), secret)
+            return self._checked(key, needed)
         if needed is not KeyScope.CLASSIFY or keys is not None:
             raise KeyRequired("send a key as Authorization: Bearer …; the operator makes one with `demure keys create`")
         if not self._access.public_without_keys:
             self._check_local(scope, host)
         return None
 
-    def _known(self, secret: str, keys: Sequence[Key], needed: KeyScope) -> Key:
-        key = find_key(keys, secret)
+    def _checked(self, key: Key | None, needed: KeyScope) -> Key:
         if key is None:
             raise KeyRequired("the key is not known here; it may have been revoked")
         if not key.may(needed):

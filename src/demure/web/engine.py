@@ -59,11 +59,7 @@ class Engine:
         model = self.settings.model
         return [
             *self.desk.warnings,
-            *(
-                f"the policy {name} was calibrated with the model {promise.model}; with {model} it promises nothing"
-                for name, promise in promised.items()
-                if promise.model != model
-            ),
+            *(why for name, promise in promised.items() if (why := promise.void_with(f"the policy {name}", model))),
         ]
 
     def screener(self, policy: str | None, context: str | None = None) -> Screener:

@@ -15,6 +15,7 @@ from demure.web.auth import OPEN, needed_scope
 from demure.web.problems import PROBLEM_TYPE, STATUS
 from demure.web.schemas import ModerateRequest, Problem
 
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
 # Every request may meet these.
 _ANY = {"key_required", "not_permitted", "rate_limited", "internal_error", "storage_unavailable"}
 _BODY = {
@@ -57,7 +58,7 @@ def problems(group: str, *more: str) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": "Problem: " + ", ".join(f"`{code}`" for code in codes),
-            "content": {PROBLEM_TYPE: {"schema": Problem.model_json_schema()}},
+            "content": {PROBLEM_TYPE: {"schema": _PROBLEM}},
         }
         for status, codes in sorted(by_status.items())
     }
@@ -119,7 +120,9 @@ def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
     def document() -> dict[str, Any]:
         made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         key = {"type": "http", "scheme": "bearer", "description": "a key that `demure keys create` made"}
-        made.setdefault("components", {})["securitySchemes"] = {"key": key}
+        components = made.setdefault("components", {})
+        components["securitySchemes"] = {"key": key}
+        components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
         for path, operations in made["paths"].items():
             for operation in operations.values():
                 needed = needed_scope(path)

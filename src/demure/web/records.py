@@ -11,7 +11,7 @@ from demure.store import events
 from demure.store.deletion import Fate, forget_image, forget_subject
 from demure.web.openapi import problems
 from demure.web.reviews import actor_of, desk_of
-from demure.web.schemas import EventFacts, EventPage, Forgotten, storable
+from demure.web.schemas import EventFacts, EventPage, ForgetAnswer, storable
 
 router = APIRouter(tags=["records"])
 
@@ -54,9 +54,9 @@ async def forget_all_of(
     request: Request,
     subject: Annotated[str, Query(min_length=1, max_length=256, description="whose images they are, as it was told")],
     keep_memory: KeepMemory = False,
-) -> Forgotten:
+) -> ForgetAnswer:
     """Forget every image that this subject sent. One that others sent as well stays, and is no longer this subject's."""
     desk, actor = desk_of(request), str(actor_of(request))
     fates = await desk.run(lambda: forget_subject(desk.database, storable(subject), actor, keep_memory=keep_memory))
     by_fate = {fate: [one.sha256.hex() for one in fates if one.fate is fate] for fate in Fate}
-    return Forgotten(forgotten=by_fate[Fate.DELETED], shared=by_fate[Fate.SHARED], frozen=by_fate[Fate.FROZEN])
+    return ForgetAnswer(forgotten=by_fate[Fate.DELETED], shared=by_fate[Fate.SHARED], frozen=by_fate[Fate.FROZEN])

@@ -232,7 +232,7 @@ class EventPage(BaseModel):
     next: int
 
 
-class Forgotten(BaseModel):
+class ForgetAnswer(BaseModel):
     """The images that are gone; those that others sent as well, and that stay; those that are frozen and stay as they are."""
 
     forgotten: list[str]
