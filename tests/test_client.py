@@ -199,7 +199,11 @@ def lower_exceptions(parent: type[Exception]) -> Iterator[type[Exception]]:
         yield from lower_exceptions(child)
 
 
-@pytest.mark.parametrize("kind", {*lower_exceptions(httpx2.RequestError)}, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    sorted({*lower_exceptions(httpx2.RequestError)}, key=lambda kind: kind.__name__),
+    ids=lambda kind: kind.__name__,
+)
 def test_no_exception_of_the_library_below_comes_through(connect: Connect, kind: type[httpx2.RequestError]):
     def fail(_: httpx2.Request) -> httpx2.Response:
         raise kind("it broke")
