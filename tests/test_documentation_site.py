@@ -117,7 +117,7 @@ def test_one_fault_alone_fails(tmp_path: Path):
 
 
 def test_a_link_to_a_file_of_the_repository_leads_to_a_copy(good: Path):
-    assert [copy.name for copy in sorted((good / "_downloads").glob("*/*"))] == ["LICENSE", "SECURITY.md"]
+    assert sorted(copy.name for copy in (good / "_downloads").glob("*/*")) == ["LICENSE", "SECURITY.md"]
 
 
 @pytest.mark.parametrize("text", ["% of two", "(three)=", "{four}", "+++", "--six"])

@@ -101,7 +101,7 @@ class Checker:
         sha256, known = await within(deadline, desk.recall(data))
         if known is not None and not wish.disputes:
             if wish.is_kept:
-                await desk.note_sender(sha256, wish)
+                await desk.note_sender(sha256, wish, known)
             return screener.remembered(known, id=id, sha256=sha256)
         screening = await self._screen(screener, data, deadline, id=id, sha256=sha256, fingerprints=True)
         if known is not None and screening.error is None:

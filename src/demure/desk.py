@@ -132,10 +132,12 @@ class Desk:
 
         return self.database.write(work, durable=False)
 
-    async def note_sender(self, sha256: str, wish: Wish) -> None:
-        """Whose image it is, where that was told: one that several sent is not forgotten with the first of them."""
-        if wish.submission.subject:
-            sender = Submission(subject=wish.submission.subject)
+    async def note_sender(self, sha256: str, wish: Wish, known: Recalled) -> None:
+        """Whose image it is, where that was told: one that several sent is not forgotten with the first of them. All that was
+        told, where no person decided yet: who waits for a verdict is to hear of it."""
+        waits = wish.review and known.decision is Outcome.UNKNOWN
+        sender = wish.submission if waits else Submission(subject=wish.submission.subject)
+        if waits or sender.subject:
             await self._keep(lambda: self.note(sha256, sender))
 
     def note(self, sha256: str, sender: Submission) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import random
+import string
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -104,6 +106,23 @@ def test_what_is_escalated_stays_frozen(judge: ModelsAndPeople, desk: Desk):
     (row,) = scan(judge, again=BLUE)
     assert (row["decision"], row["reason"], "review" in row) == ("unknown", "escalated", False)
     assert queue(desk) == []
+
+
+def test_another_name_of_what_is_escalated_is_told_with_the_verdict_that_comes_yet(judge: ModelsAndPeople, desk: Desk):
+    scan(judge, a=BLUE)
+    (item,) = desk.reviews.page([State.OPEN])
+    desk.reviews.escalate(item.id, ANNA, None)
+    scan(judge, b=BLUE)
+    assert [each["id"] for each in desk.reviews.submissions(item)] == ["a", "b"]
+
+
+def test_of_a_very_long_path_the_end_is_told(judge: ModelsAndPeople, desk: Desk):
+    """No database index takes all of it; of random characters, for PostgreSQL packs others."""
+    name = "".join(random.Random(1).choices(string.ascii_letters, k=4000)) + "/ü.png"
+    (row,) = scan(judge, **{name: BLUE})
+    ((_, [told]),) = queue(desk)
+    assert row["id"] == name
+    assert told == "…" + name[-1999:]  # two bytes are the ü
 
 
 def test_a_copy_of_what_was_judged_is_known_by_its_looks(judge: ModelsAndPeople, desk: Desk, screener: Screener):

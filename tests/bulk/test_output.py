@@ -27,7 +27,8 @@ COLUMNS = [
     *("id", "sha256", "decision", "reason", "score"),
     *CATEGORIES,
     "open_nsfw",
-    *("type", "width", "height", "frames", "sampled", "worst_frame", "remembered", "error_code", "error_message"),
+    *("type", "width", "height", "frames", "sampled", "worst_frame"),
+    *("remembered", "review", "error_code", "error_message"),
 ]
 ENDINGS = [".jsonl", ".csv", ".parquet"]
 
@@ -74,6 +75,7 @@ FLAT = {
     "sampled": 8,
     "worst_frame": 3,
     "remembered": False,
+    "review": "7",
     "error_code": None,
     "error_message": None,
 }
@@ -120,7 +122,7 @@ def test_json_lines_have_the_item_objects_as_they_are(tmp_path: Path):
 
 
 def test_csv_is_flat_and_what_is_not_there_is_empty(tmp_path: Path):
-    path = write(tmp_path / "x.csv", a_row("a.gif"), FAILED)
+    path = write(tmp_path / "x.csv", a_row("a.gif", review={"id": "7", "state": "open"}), FAILED)
     assert path.read_text().splitlines()[0] == ",".join(COLUMNS)
     first, failed = cells(path)
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in FLAT.items()}
@@ -136,7 +138,7 @@ def test_csv_is_flat_and_what_is_not_there_is_empty(tmp_path: Path):
 
 
 def test_parquet_has_the_same_columns_with_types(tmp_path: Path):
-    path = write(tmp_path / "x.parquet", a_row("a.gif"), FAILED)
+    path = write(tmp_path / "x.parquet", a_row("a.gif", review={"id": "7", "state": "open"}), FAILED)
     table = parquet.read_table(path)
     assert table.column_names == COLUMNS
     kinds = {name: str(table.schema.field(name).type) for name in COLUMNS}
@@ -433,7 +435,7 @@ except InvalidSetting as error:
 def test_without_pyarrow_it_is_said_how_to_get_it(tmp_path: Path):
     command = [sys.executable, "-B", "-c", _WITHOUT_PYARROW, str(tmp_path / "x")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "Parquet needs pyarrow: pip install demure[parquet]\n"
+    assert done.stdout == "Parquet needs pyarrow: pip install '.[parquet]', in the clone\n"
 
 
 def test_pyarrow_is_loaded_for_parquet_alone(tmp_path: Path):

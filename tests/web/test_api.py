@@ -102,6 +102,26 @@ def test_what_a_person_decided_answers_who_keeps_nothing_and_nothing_of_it_is_no
         assert database.read(lambda c: c.execute(select(func.count()).select_from(submissions)).scalar()) == 0
 
 
+@pytest.mark.parametrize("form", [by_form, by_bytes])
+@pytest.mark.parametrize("word", ["true", "1", "yes", "on", "TRUE"])
+def test_a_wish_in_words_means_what_it_says(quick, images, form, word):
+    with quick() as client:
+        form(client, images, SAFE, keep=word)
+        count = select(func.count()).select_from(kept_images)
+        assert client.app.state.desk.database.read(lambda c: c.execute(count).scalar()) == 1
+
+
+@pytest.mark.parametrize("name", ["review", "keep"])
+@pytest.mark.parametrize("word", ["maybe", "y", "-1"])
+def test_a_wish_that_could_mean_either_is_refused(service, name, word):
+    for answer in (
+        service.post("/v1/moderate", files={"a": SAFE}, data={name: word}),
+        service.post("/v1/moderate", content=SAFE, headers={"content-type": "image/png"}, params={name: word}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+        assert answer.json()["detail"] == f"{name}: found {word!r}; expected true or false"
+
+
 def test_a_review_of_what_is_not_kept_is_refused(service):
     encoded = base64.b64encode(UNSURE).decode()
     answer = service.post("/v1/moderate", json={"items": [{"base64": encoded}], "review": True, "keep": False})

@@ -70,7 +70,7 @@ def test_a_promise_that_another_model_made_is_warned_of(tiny, tmp_path, model: s
     promise = Promise(bare.version, model, 0.01, None, 0.95, 500, 500, "ab", 0.5, 0.1, none, none)
     path.write_text(policy_text(replace(bare, promise=promise)))
     engine = create_app(settings_for(tmp_path, **{**tiny, "DEMURE_POLICY": str(path)})).state.engine
-    told = "the policy mine was calibrated with the model redness; with colour it promises nothing"
+    told = "the policy mine was calibrated with redness; with colour it promises nothing"
     assert (told in engine.warnings) == warned
 
 

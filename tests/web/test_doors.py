@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
@@ -184,6 +185,25 @@ def test_a_door_asks_people_where_it_is_told_to(own_house, door: Door):
     (review,) = own_house.ask("review", "GET", "/v1/reviews").json()["reviews"]
     opened = own_house.ask("review", "GET", f"/v1/reviews/{review['id']}").json()
     assert opened["submissions"] == [{"id": "post-7", "subject": "user-3", "metadata": None}]
+
+
+@pytest.mark.parametrize(("path", "field"), [("/v1/detect-images", "image{}"), ("/classify-many", "images")])
+def test_each_of_several_images_has_a_name_of_its_own(own_house, path: str, field: str):
+    other = encode(Image.new("RGB", (50, 50), "blue"), "PNG")
+    files = [(field.format(number), ("a.png", data, "image/png")) for number, data in enumerate([UNSURE, other])]
+    own_house.ask("classify", "POST", path, params={"review": "true", "id": "post-7"}, files=files).raise_for_status()
+    opened = own_house.ask("review", "GET", "/v1/reviews").json()["reviews"]
+    told = [own_house.ask("review", "GET", f"/v1/reviews/{each['id']}").json()["submissions"] for each in opened]
+    assert sorted(one["id"] for (one,) in told) == ["post-7-1", "post-7-2"]
+
+
+def test_another_sender_of_what_was_escalated_hears_of_the_verdict_that_comes_yet(own_house):
+    review = own_house.moderate(UNSURE, review=True)["review"]["id"]
+    own_house.ask("review", "POST", f"/v1/reviews/{review}/escalate", json={"version": 1}).raise_for_status()
+    item = {"base64": base64.b64encode(UNSURE).decode(), "id": "post-2", "metadata": {"board": "cats"}}
+    own_house.ask("classify", "POST", "/v1/moderate", json={"items": [item], "review": True}).raise_for_status()
+    told = own_house.client.app.state.desk.reviews
+    assert {"id": "post-2", "subject": None, "metadata": {"board": "cats"}} in told.submissions(told.get(review))
 
 
 @each_path

@@ -528,6 +528,16 @@ def test_an_overloaded_service_is_asked_again_when_the_reader_wants(window):
     page.forgive("status of 503")
 
 
+def test_a_picture_on_which_the_service_fails_twice_does_not_keep_the_others_waiting(window):
+    page = window()
+    page.page.route("**/v1/moderate", lambda route: route.fulfill(**problem(500, "internal_error", "")), times=2)
+    page.choose(("a.png", GREEN), ("b.png", RED))
+    expect(page.rows).to_have_text(["a.pngwaiting", "b.pngwaiting"])
+    page.notice.get_by_role("button", name="Try again").click()
+    expect(page.rows).to_have_text(["a.pngnot judged", "b.pngadult"])
+    page.forgive("status of 500")
+
+
 def test_a_service_that_is_gone_is_asked_again(window):
     page = window()
     page.page.route("**/v1/moderate", lambda route: route.abort(), times=1)

@@ -9,11 +9,15 @@ from demure.bulk.job import Row
 from demure.bulk.output import spelled
 from demure.desk import Desk, Wish
 from demure.errors import DemureError, ImageError, Overloaded
+from demure.policy import Outcome
 from demure.reviews import Submission
 from demure.screening import Screening
 
 if TYPE_CHECKING:
     from demure.pipeline import Screener
+
+
+_MOST_BYTES = 2_000
 
 
 class Models:
@@ -46,6 +50,8 @@ class ModelsAndPeople(Models):
         """Raises StorageFull and StorageUnavailable, beside what a Screener raises."""
         known = self._desk.memory.recall(bytes.fromhex(sha256))
         if known is not None:
+            if known.decision is Outcome.UNKNOWN:  # escalated: the verdict comes yet
+                self._desk.note(sha256, _named(id))
             return self._screener.remembered(known, id=id, sha256=sha256)
         screening = self._screener.screen(source, id=id, sha256=sha256, fingerprints=True)
         screening, wish = self._desk.weigh(screening), Wish(True, submission=_named(id), is_counted=False)
@@ -70,4 +76,6 @@ class ModelsAndPeople(Models):
 
 
 def _named(id: str) -> Submission:
-    return Submission(spelled(id))
+    """Of a very long path the end: PostgreSQL's index takes no name of more than 2,700 bytes."""
+    name = spelled(id).encode()
+    return Submission(name.decode() if len(name) <= _MOST_BYTES else "…" + name[-_MOST_BYTES:].decode(errors="ignore"))

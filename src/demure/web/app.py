@@ -123,7 +123,10 @@ def _announce(app: FastAPI, desk: Desk) -> None:
         log.warning("set up", detail=warning)
     link = announce_set_up(desk.users, getattr(app.state, "base_url", ""))
     if link is not None:  # not into the log, which others may read
-        print(f"Nobody can review yet. Open this link to make the first account, within a day: {link}", flush=True)
+        where = "" if link.startswith("http") else " (behind the address of this service)"
+        print(
+            f"Nobody can review yet. Open this link{where} to make the first account, within a day: {link}", flush=True
+        )
 
 
 def load_policies(settings: Settings, classifiers: Classifiers) -> dict[str, Policy]:

@@ -25,6 +25,7 @@ from demure.web.schemas import ModerateItem, ModerateRequest, storable
 M = TypeVar("M", bound=BaseModel)
 
 _FORM_FIELDS = {"policy", "context", "review", "keep", "subject"}
+_FLAGS = {**dict.fromkeys(("true", "1", "yes", "on"), True), **dict.fromkeys(("false", "0", "no", "off"), False)}
 _MAX_ID_CHARS = 256
 _MAX_JSON_PARTS = 100_000
 _SMALL_BYTES = 256 * 1024  # parsed at once; more is parsed in a thread, so that others are answered meanwhile
@@ -140,7 +141,10 @@ async def _from_form(form: FormData) -> Submission:
         raise RequestError(f"{found}; expected one or more files, and {wanted} if wanted")
     subject = _subject(_text(form, "subject"))
     images = [Image(await file.read(), _id(file.filename), subject=subject) for file in files]
-    review, keep = _flag(_text(form, "review")), _flag(_text(form, "keep") or "true")
+    review, keep = (
+        _flag("review", _text(form, "review"), default=False),
+        _flag("keep", _text(form, "keep"), default=True),
+    )
     return Submission(images, _text(form, "policy"), _text(form, "context"), review, keep)
 
 
@@ -156,7 +160,7 @@ async def _read_image(request: Request, max_bytes: int) -> Submission:
             raise too_large
     query = request.query_params
     images = [Image(bytes(image), _id(query.get("id")), subject=_subject(query.get("subject")))]
-    review, keep = _flag(query.get("review")), _flag(query.get("keep") or "true")
+    review, keep = _flag("review", query.get("review"), default=False), _flag("keep", query.get("keep"), default=True)
     return Submission(images, query.get("policy"), query.get("context"), review, keep)
 
 
@@ -200,5 +204,11 @@ def _subject(text: str | None) -> str | None:
     return text or None
 
 
-def _flag(value: str | None) -> bool:
-    return (value or "").lower() in ("true", "1", "yes")
+def _flag(name: str, value: str | None, *, default: bool) -> bool:
+    """Raises RequestError for a word that could mean either: a wish that is misread is not noticed."""
+    word = (value or "").lower()
+    if word in _FLAGS:
+        return _FLAGS[word]
+    if word:
+        raise RequestError(f"{name}: found {word[:20]!r}; expected true or false")
+    return default

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -27,7 +28,9 @@ class Asked(BaseModel):
     context: Annotated[str, Field(max_length=64)] | None = Field(
         None, description="what it is for, to choose the policy by (DEMURE_CONTEXTS)"
     )
-    id: Name | None = Field(None, description="your own name for the image; without it, a file's is taken")
+    id: Name | None = Field(
+        None, description="your own name for the image, of several with -1, -2 and so on; without it, a file's is taken"
+    )
     subject: Name | None = Field(None, description="whose it is, to find it when it is to be forgotten")
     review: bool = Field(False, description="true asks a person where the machine cannot tell")
 
@@ -61,6 +64,8 @@ async def judged(request: Request, engine: Engine, images: list[Image], asked: A
     most = engine.settings.max_items
     if len(images) > most:
         raise TooLarge(f"{len(images)} images; the limit is {most} (max_items); send fewer")
+    if asked.id and len(images) > 1:  # each has a name of its own
+        images = [replace(image, id=f"{asked.id}-{number}") for number, image in enumerate(images, 1)]
     jobs = Submission(images, asked.policy, asked.context, asked.review).jobs(engine)
     request.state.places.grow(len(jobs) - 1)  # one is held since before the body was read
     screenings = await engine.judge(request, jobs)

@@ -61,8 +61,11 @@ async function work() {
   if (working) return;
   working = true;
   let item;
-  while (!stopped && (item = items.find((one) => one.state === 'waiting'))) await look(item);
-  working = false;
+  try {
+    while (!stopped && (item = items.find((one) => one.state === 'waiting'))) await look(item);
+  } finally {
+    working = false;
+  }
 }
 
 async function look(item) {
@@ -88,7 +91,8 @@ function tooLarge(file) {
 }
 
 function settle(item, refusal) {
-  if (refusal.stopsAll) {
+  item.failures = (item.failures ?? 0) + refusal.mayBeItsOwn;
+  if (refusal.stopsAll && item.failures < 2) {
     stopped = true;
     item.state = 'waiting';
     explain(refusal, () => { stopped = false; work(); });

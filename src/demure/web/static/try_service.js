@@ -6,11 +6,18 @@ const MODERATE = '/v1/moderate';
 // Until something changes, the next question would be answered alike: those that wait go on waiting.
 const FOR_ALL = new Set(['key_required', 'not_permitted', 'rate_limited', 'overloaded', 'timed_out', 'storage_unavailable', 'internal_error', 'no_answer', 'too_slow']);
 
+// Of these the picture may be the cause: where it comes to that again, the others go on.
+const PERHAPS_ITS_OWN = new Set(['timed_out', 'internal_error', 'too_slow']);
+
 export class Refusal extends Error {
   /** `code` is the problem document's, or one of ours; `detail` is for people; `waitS` is the service's wish. */
   constructor(code, { status = 0, detail = '', waitS = null, body = null } = {}) {
     super(code);
     Object.assign(this, { code, status, detail, waitS, body });
+  }
+
+  get mayBeItsOwn() {
+    return PERHAPS_ITS_OWN.has(this.code);
   }
 
   get stopsAll() {
