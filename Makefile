@@ -1,4 +1,5 @@
-# `make serve` and `make test` need nothing but python3; each installs what it needs into .venv.
+# `make serve` needs python3 with venv (Debian: apt install git make python3-venv), `make test` also what .ci/run installs. Each
+# installs what else it needs into .venv.
 
 PYTHON ?= python3
 VENV := .venv

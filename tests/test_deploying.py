@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from demure.web.auth import OPEN
 ROOT = Path(__file__).parent.parent
 FILES = ("Dockerfile", "compose.yaml", "Procfile", ".do/app.yaml", "fly.toml", "deploy/demure.service")
 TEXTS = {name: (ROOT / name).read_text() for name in FILES}
+PAGE = (ROOT / "docs/deploying.md").read_text()
 GRACE_S = 30  # gunicorn.conf.py's graceful_timeout: whoever stops the service waits longer
 COMMAND = ["gunicorn", "--worker-tmp-dir", "/dev/shm", "app:app"]
 # Both have a meaning to a program beside the service: the shops' hooks, and the file of settings.
@@ -72,7 +74,7 @@ def test_every_setting_that_a_file_names_is_one(name: str):
 
 
 def test_every_setting_that_the_page_names_is_one():
-    named = set(re.findall(r"\bDEMURE_[A-Z_]+", (ROOT / "docs/deploying.md").read_text()))
+    named = set(re.findall(r"\bDEMURE_[A-Z_]+", PAGE))
     assert named <= {PREFIX + field.upper() for field in Settings.model_fields} | OTHER_VARIABLES
 
 
@@ -297,7 +299,32 @@ def test_compose_keeps_the_database_on_a_volume_out_of_reach_and_with_no_passwor
     assert (database["environment"]["POSTGRES_USER"], database["environment"]["POSTGRES_DB"]) == ("demure", "demure")
 
 
+def test_the_password_is_made_once_and_read_by_nobody_else(tmp_path: Path):
+    (line,) = re.findall(r"^\(umask .+\)$", PAGE, re.MULTILINE)
+    assert f"#   {line} && docker compose up" in TEXTS["compose.yaml"]
+    fake = tmp_path / "openssl"
+    fake.write_text("#!/bin/sh\necho made-of $RANDOM_BYTES\n")
+    fake.chmod(0o700)
+    for number in ("first", "second"):
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "RANDOM_BYTES": number}
+        subprocess.run(["bash", "-e", "-c", line], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / ".env").read_text() == "POSTGRES_PASSWORD=made-of first\n"
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    assert {".env", "*.db", "*.db-*"} <= {*(ROOT / ".gitignore").read_text().splitlines()}
+
+
 # deploy/demure.service
+
+
+def test_a_command_beside_the_unit_is_shown_with_the_units_user_and_settings():
+    (line,) = re.findall(r"^ *sudo systemd-run .+$", PAGE, re.MULTILINE)
+    words = shlex.split(line)
+    service = unit()["Service"]
+    assert f"User={service['User']}" in words
+    assert f"EnvironmentFile={service['EnvironmentFile']}" in words
+    (folder,) = [word for word in service["Environment"].split() if word.startswith("DEMURE_")]
+    assert folder in words
+    assert f"{service['WorkingDirectory']}/.venv/bin/demure" in words
 
 
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 from pathlib import Path
 
 import pytest
@@ -119,9 +121,9 @@ def test_where_there_is_one_network_for_all_proxies_lead_nowhere(tmp_path: Path)
 def test_a_block_that_hangs_is_told(tmp_path: Path):
     page = tmp_path / "page.md"
     page.write_text("```sh\necho begun; sleep 1000\n```\n")
-    assert "page.md:1: echo begun; sleep 1000\n\n--- took longer than 0.5 s\nbegun\n" in follow(
-        page, tmp_path, "--timeout=0.5"
-    )
+    # Ten seconds, for bash to begin on a machine that is busy: what it printed is told too.
+    told = follow(page, tmp_path, "--timeout=10")
+    assert "page.md:1: echo begun; sleep 1000\n\n--- took longer than 10 s\nbegun\n" in told
 
 
 def test_another_service_is_not_taken_for_the_documents(tmp_path: Path):
@@ -136,8 +138,19 @@ def test_what_a_page_left_running_is_ended(tmp_path: Path):
     page = tmp_path / "page.md"
     page.write_text('```sh\nsleep 1000 &\necho $! > "$HOME/../pid"\n```\n')
     assert not follow(page, tmp_path)
-    status = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
-    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert ends(int((tmp_path / "pid").read_text()))
+
+
+def ends(pid: int) -> bool:
+    """Whether it is gone, or dead and only not buried yet; one that was killed may take a moment."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([process], [], [], 30)[0])  # pidfd_open(2): readable when the process has ended
+    finally:
+        os.close(process)
 
 
 def test_the_service_is_started_once_and_knows_what_the_shell_keeps(tmp_path: Path):

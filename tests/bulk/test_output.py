@@ -435,7 +435,7 @@ except InvalidSetting as error:
 def test_without_pyarrow_it_is_said_how_to_get_it(tmp_path: Path):
     command = [sys.executable, "-B", "-c", _WITHOUT_PYARROW, str(tmp_path / "x")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "Parquet needs pyarrow: pip install '.[parquet]', in the clone\n"
+    assert done.stdout == "Parquet needs pyarrow: pip install -r requirements/parquet.txt, in the clone\n"
 
 
 def test_pyarrow_is_loaded_for_parquet_alone(tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from processes import COMMANDS, alive, descendants, free_port, running, serve
 from service import NO_TLS, ImageServer
 
 from demure.keys import make_key
+
+IPV6 = Path("/proc/net/if_inet6")  # proc_net(5): a line for each address
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -72,6 +75,38 @@ def test_an_unusable_setting_stops_the_start_with_one_line(checkout: Path):
     )
     assert done.returncode == 2
     assert done.stderr.startswith("demure: unknown_policy: no policy 'nope'")
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_made(checkout: Path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        environment = {**os.environ, "DEMURE_DATA_DIR": str(checkout / "data")}
+        done = subprocess.run(
+            serve(port), env=environment, cwd=checkout, capture_output=True, text=True, timeout=60, check=False
+        )
+    expected = f"port {port} of 127.0.0.1 is taken: stop what listens there, or choose another by --port"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"demure: invalid_setting: {expected}\n"
+    assert not (checkout / "data").exists()
+
+
+@pytest.mark.skipif(
+    not (IPV6.exists() and IPV6.read_text()), reason="this system has no IPv6 address, not even of its own"
+)
+def test_a_port_that_is_taken_in_ipv4_is_free_in_ipv6(checkout: Path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        command = [*serve(other.getsockname()[1]), "--host", "::"]
+        environment = {**os.environ, "DEMURE_DATA_DIR": str(checkout / "data")}
+        with subprocess.Popen(
+            command, env=environment, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if "Uvicorn running on" in line:
+                    break
+            process.terminate()
+    assert "Uvicorn running on" in lines[-1], lines
 
 
 def test_the_log_tells_host_and_hash_and_no_query_string(checkout: Path, images: ImageServer):

@@ -136,7 +136,7 @@ def _parquet() -> Any:
     try:
         import pyarrow.parquet
     except ImportError as error:
-        raise InvalidSetting("Parquet needs pyarrow: pip install demure[parquet]") from error
+        raise InvalidSetting("Parquet needs pyarrow: pip install -r requirements/parquet.txt, in the clone") from error
     return pyarrow
 
 

@@ -162,7 +162,7 @@ def _open(url: str) -> Engine:
                 return create_engine(parsed, pool_pre_ping=True, pool_size=8, connect_args=arguments, **_QUIET)
     except ImportError as error:
         raise InvalidSetting(
-            'DEMURE_DATABASE_URL: PostgreSQL needs its driver: pip install "demure[postgres]"'
+            "DEMURE_DATABASE_URL: PostgreSQL needs its driver: pip install -r requirements/postgres.txt, in the clone"
         ) from error
     except (ArgumentError, NoSuchModuleError, ValueError):  # the last for a port that is no number
         pass  # the URL may hold a password: it is not shown

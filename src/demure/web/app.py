@@ -123,10 +123,9 @@ def _announce(app: FastAPI, desk: Desk) -> None:
         log.warning("set up", detail=warning)
     link = announce_set_up(desk.users, getattr(app.state, "base_url", ""))
     if link is not None:  # not into the log, which others may read
-        where = "" if link.startswith("http") else " (behind the address of this service)"
-        print(
-            f"Nobody can review yet. Open this link{where} to make the first account, within a day: {link}", flush=True
-        )
+        is_whole = link.startswith("http")
+        how = "Open this link" if is_whole else "Put the address of this service before this path, and open it"
+        print(f"Nobody can review yet. {how} to make the first account, within a day: {link}", flush=True)
 
 
 def load_policies(settings: Settings, classifiers: Classifiers) -> dict[str, Policy]:
