@@ -193,19 +193,21 @@ def test_an_image_that_is_too_large_is_unknown_and_not_an_error(connect: Connect
         assert len(server.requests) == 1
 
 
-def lower_exceptions(parent: type[Exception]) -> Iterator[type[Exception]]:
-    yield parent
-    for child in parent.__subclasses__():
-        yield from lower_exceptions(child)
+PUBLIC = {kind for kind in vars(httpx2).values() if isinstance(kind, type) and issubclass(kind, Exception)}
 
 
 @pytest.mark.parametrize(
     "kind",
-    sorted({*lower_exceptions(httpx2.RequestError)}, key=lambda kind: kind.__name__),
+    sorted(PUBLIC, key=lambda kind: kind.__name__),
     ids=lambda kind: kind.__name__,
 )
-def test_no_exception_of_the_library_below_comes_through(connect: Connect, kind: type[httpx2.RequestError]):
-    def fail(_: httpx2.Request) -> httpx2.Response:
+def test_no_exception_of_the_library_below_comes_through(connect: Connect, kind: type[Exception]):
+    def fail(request: httpx2.Request) -> httpx2.Response:
+        match kind:
+            case httpx2.HTTPStatusError:
+                raise kind("it broke", request=request, response=httpx2.Response(500))
+            case httpx2.StreamClosed | httpx2.StreamConsumed | httpx2.RequestNotRead | httpx2.ResponseNotRead:
+                raise kind()
         raise kind("it broke")
 
     with pytest.raises(ClientError) as caught:
@@ -382,6 +384,53 @@ def test_a_request_is_the_leanest_that_says_it_all(
         connect(url_of(server)).moderate(*given, **named)
         assert asked(server) == (path, body)
         assert server.requests[-1].headers["User-Agent"] == f"demure/{demure.__version__}"
+
+
+@pytest.mark.parametrize(("length", "sent"), [(255, 255), (256, 256), (257, 256), (70_000, 256)])
+@pytest.mark.parametrize("subject", [None, "user-3"])
+def test_of_an_id_256_characters_are_sent(connect: Connect, length: int, sent: int, subject: str | None):
+    with answering(OK) as server:
+        connect(url_of(server)).moderate(b"abc", id="x" * length, subject=subject)
+        path, body = asked(server)
+    assert (body["items"][0]["id"] if subject else path.partition("=")[2]) == "x" * sent
+
+
+# As the limits of docs/api.md: 256 characters, and 4,096 bytes, of which `{"note": ""}` are 12.
+FITTING = {"subject": {"subject": "ü" * 256}, "metadata": {"metadata": {"note": "ü" * 2042}}}
+EXCESSES = {
+    "subject": ({"subject": "ü" * 257}, ValueError, "^subject: found 257 characters; expected 256 at most"),
+    "metadata": ({"metadata": {"note": "ü" * 2042 + "x"}}, ValueError, "^metadata: found 4,097 bytes of JSON"),
+    "a NUL": ({"metadata": {"note": "\0"}}, ValueError, "^metadata: found a NUL"),
+    "no number": ({"metadata": {"note": float("nan")}}, ValueError, "JSON"),
+    "a number as id": ({"id": 7}, TypeError, "^id: found int; expected text"),
+    "a number as subject": ({"subject": 7}, TypeError, "^subject: found int; expected text"),
+}
+
+
+@pytest.mark.parametrize("named", FITTING.values(), ids=FITTING)
+def test_labels_that_fit_are_sent_whole(connect: Connect, named: dict[str, Any]):
+    with answering(OK) as server:
+        connect(url_of(server)).moderate(PICTURE, **named)
+        assert named.items() <= asked(server)[1]["items"][0].items()
+
+
+@pytest.mark.parametrize(("named", "kind", "message"), EXCESSES.values(), ids=EXCESSES)
+def test_labels_that_do_not_fit_are_a_mistake_of_the_caller(
+    connect: Connect, named: dict[str, Any], kind: type[Exception], message: str
+):
+    with answering(OK) as server:
+        with pytest.raises(kind, match=message):
+            connect(url_of(server)).moderate(PICTURE, **named)
+        assert not server.requests
+
+
+@pytest.mark.parametrize("name", ["policy", "context"])
+def test_a_url_that_cannot_be_written_is_refused_before_it_is_sent(connect: Connect, name: str):
+    with answering(OK) as server:
+        with pytest.raises(Refused) as caught:
+            connect(url_of(server)).moderate(PICTURE, **{name: "x" * 70_000})
+        assert not server.requests
+    assert (caught.value.code, caught.value.retryable) == ("invalid_request", False)
 
 
 @pytest.fixture
@@ -656,7 +705,8 @@ def test_using_it_loads_no_models_either():
 
 def test_without_the_library_a_client_says_what_to_install_and_all_else_can_be_imported():
     done = run("import sys; sys.modules['httpx2'] = None; from demure.client import Client, verify_webhook; Client()")
-    assert done.stderr.strip().endswith("ImportError: the client needs httpx2: pip install 'demure[client]'")
+    told = "the client needs httpx2: install demure with its extra client; in a clone: pip install '.[client]'"
+    assert done.stderr.strip().endswith(f"ImportError: {told}")
 
 
 @pytest.mark.parametrize("name", demure.client.__all__)

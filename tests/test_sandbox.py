@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,10 +20,10 @@ from pictures import EXAMPLE, animation, encode, gradient, noise
 from profiles import INVERTING, SWAPPED
 
 from demure.decode import MIB, DecodeLimits
-from demure.errors import NotAnImage, Overloaded, TooManyFrames, TooManyPixels, Undecodable
+from demure.errors import InvalidSetting, NotAnImage, Overloaded, TooManyFrames, TooManyPixels, Undecodable
 from demure.inputs import Inputs, Recipe, prepare
 from demure.preprocess import Crop, Fidelity, Fit, Jpeg, Luma, Resize
-from demure.sandbox import Sandbox, SandboxLimits, _Child
+from demure.sandbox import Sandbox, SandboxLimits, _Child, find_python
 from demure.sandbox_child import format_recipe, parse_recipe
 
 STEPS = {"plain": (Resize(24, 16, antialias=False),)}
@@ -271,13 +272,49 @@ def test_a_child_that_is_killed_as_the_image_is_sent_is_nobodys_fault_either():
             return super().prepare(data, recipe)
 
     with Sandbox() as sandbox:
-        doomed = [Killing("demure.inputs:prepare", sandbox.limits, Fidelity.FAST) for _ in range(4)]
+        doomed = [Killing(sys.executable, "demure.inputs:prepare", sandbox.limits, Fidelity.FAST) for _ in range(4)]
         sandbox._idle.append(doomed.pop())
         assert sandbox.prepare(PICTURE, RECIPE) == prepare(PICTURE, RECIPE)
         assert sandbox.restarts == 1
         sandbox._idle += doomed
         with pytest.raises(Overloaded, match="killed before they see an image"):
             sandbox.prepare(PICTURE, RECIPE)
+
+
+NO_PYTHONS = {"uWSGI": "/usr/sbin/uwsgi", "uWSGI of Debian": "/usr/bin/uwsgi_python311", "unknown": "", "none": None}
+
+
+@pytest.mark.parametrize("executable", NO_PYTHONS.values(), ids=NO_PYTHONS)
+def test_within_a_program_that_is_no_python_the_python_of_its_prefix_runs_decoders(executable, tmp_path: Path):
+    with pytest.raises(InvalidSetting, match="py-executable"):
+        find_python(executable, str(tmp_path))
+    (tmp_path / "bin").mkdir()
+    for name in ("python3", f"python3.{sys.version_info.minor}"):  # the second is surer to be of this version
+        python = tmp_path / "bin" / name
+        python.write_text("")
+        with pytest.raises(InvalidSetting) if name == "python3" else contextlib.nullcontext():
+            find_python(executable, str(tmp_path))
+        python.chmod(0o755)
+        assert find_python(executable, str(tmp_path)) == str(python)
+
+
+@pytest.mark.parametrize("executable", ["/usr/bin/python3", "/srv/venv/bin/python", "/opt/Python.app/MacOS/Python"])
+def test_a_python_runs_decoders_itself(executable: str, tmp_path: Path):
+    assert find_python(executable, str(tmp_path)) == executable
+
+
+def test_decoding_works_where_sys_executable_is_no_python():
+    program = f"""
+import sys
+sys.executable = {"/usr/sbin/uwsgi"!r}
+from demure.sandbox import Sandbox
+from demure.inputs import Recipe
+from demure.preprocess import Resize
+with Sandbox() as sandbox:
+    print(sandbox.prepare(sys.stdin.buffer.read(), Recipe({{"m": (Resize(8, 8, False),)}})).media.width)
+"""
+    done = subprocess.run([sys.executable, "-c", program], input=PICTURE, capture_output=True, check=False, timeout=60)
+    assert done.stdout == b"96\n", done.stderr.decode()
 
 
 def test_a_child_is_replaced_after_its_share_of_images():

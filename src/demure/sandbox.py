@@ -16,12 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from demure import sandbox_child
 from demure.decode import MIB, MOST_PICTURES, DecodeLimits, Media
-from demure.errors import DemureError, ImageError, Overloaded, SourceError, Undecodable, by_code
+from demure.errors import DemureError, ImageError, InvalidSetting, Overloaded, SourceError, Undecodable, by_code
 from demure.formats import Format
 from demure.inputs import Inputs, Recipe, Row
 from demure.preprocess import Fidelity, Pixels, can_make, output_dtype
@@ -53,7 +54,11 @@ class Sandbox:
         prepare: str = "demure.inputs:prepare",
         on_restart: Callable[[], None] = lambda: None,
     ) -> None:
-        """`prepare` names what a child runs, as module:function; tests put decoders there that misbehave."""
+        """`prepare` names what a child runs, as module:function; tests put decoders there that misbehave.
+
+        Raises InvalidSetting if there is no Python to run it by.
+        """
+        self._python = find_python(sys.executable, sys.prefix)
         self.limits = limits
         self._workers = workers
         self._on_restart = on_restart
@@ -80,7 +85,7 @@ class Sandbox:
     def start(self) -> None:
         """Start all children now rather than with the first images. Raises Overloaded."""
         for _ in range(self._workers):
-            child = _Child(self._prepare, self.limits, Fidelity.FAST)
+            child = _Child(self._python, self._prepare, self.limits, Fidelity.FAST)
             with self._lock:
                 self._idle.append(child)
 
@@ -142,7 +147,7 @@ class Sandbox:
             with self._lock:
                 child = self._idle.pop() if self._idle else None
             if child is None:
-                return _Child(self._prepare, self.limits, fidelity)
+                return _Child(self._python, self._prepare, self.limits, fidelity)
             if child.process.poll() is not None:
                 self._bury(child)  # it was killed while it waited: nobody's image is at fault
             elif child.fidelity is not fidelity:  # both in one pool are rare
@@ -164,7 +169,7 @@ class _DiedBefore(Exception):
 class _Child:
     """One decoder process and the socket to it. It follows recipes of one fidelity: what it may import is settled."""
 
-    def __init__(self, prepare: str, limits: SandboxLimits, fidelity: Fidelity) -> None:
+    def __init__(self, python: str, prepare: str, limits: SandboxLimits, fidelity: Fidelity) -> None:
         """Raises Overloaded if it cannot be started: no memory, no file descriptors."""
         self.fidelity = fidelity
         self.served = 0
@@ -173,7 +178,7 @@ class _Child:
         try:
             self.connection, theirs = socket.socketpair()
             with theirs:
-                self.process = _start(theirs, prepare, limits, fidelity)
+                self.process = _start(theirs, python, prepare, limits, fidelity)
         except OSError as error:
             raise Overloaded(f"no decoder could be started ({error.strerror})") from error
         with self._fatal("a decoder did not start", Overloaded):
@@ -261,10 +266,30 @@ class _Child:
             self.process.wait()
 
 
-def _start(theirs: socket.socket, prepare: str, limits: SandboxLimits, fidelity: Fidelity) -> subprocess.Popen[bytes]:
+def find_python(executable: str | None, prefix: str) -> str:
+    """`executable` (sys.executable), or where that is a program with a Python inside, such as uWSGI, the one under `prefix`.
+
+    Raises InvalidSetting where there is none.
+    """
+    if executable and Path(executable).name.lower().startswith("python"):
+        return executable
+    of_this_version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for name in (of_this_version, "python3"):
+        path = Path(prefix, "bin", name)
+        if os.access(path, os.X_OK):
+            return str(path)
+    raise InvalidSetting(
+        f"sys.executable is {executable!r}, which is no Python, and {prefix}/bin has none: decoders cannot be started; "
+        "set sys.executable to the path of Python (uWSGI: py-executable)"
+    )
+
+
+def _start(
+    theirs: socket.socket, python: str, prepare: str, limits: SandboxLimits, fidelity: Fidelity
+) -> subprocess.Popen[bytes]:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", sandbox_child.__name__, prepare, str(limits.memory_bytes), fidelity],
+        [python, "-P", "-m", sandbox_child.__name__, prepare, str(limits.memory_bytes), fidelity],
         stdin=theirs.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,  # codecs complain there, in the sender's own words

@@ -39,17 +39,26 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def key() -> tuple[str, str]:
-    """As the service is told of it, and the secret itself."""
-    key, secret = make_key("my-site", ["classify", "review"])
+    """The site's, as the service is told of it, and the secret itself. It may ask for reviews, and not see or decide any."""
+    key, secret = make_key("my-shop", ["classify"])
+    return str(key), secret
+
+
+@pytest.fixture(scope="session")
+def reviewer() -> tuple[str, str]:
+    """The key of whoever looks at reviews."""
+    key, secret = make_key("reviewer", ["review"])
     return str(key), secret
 
 
 @pytest.fixture(scope="session")
 def service(
-    tiny: dict[str, str], key: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+    tiny: dict[str, str], key: tuple[str, str], reviewer: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[httpx.Client]:
     """It wants the key."""
-    with serving(settings_for(tmp_path_factory.mktemp("service"), **tiny, DEMURE_API_KEYS=key[0])) as client:
+    with serving(
+        settings_for(tmp_path_factory.mktemp("service"), **tiny, DEMURE_API_KEYS=f"{key[0]}; {reviewer[0]}")
+    ) as client:
         yield client
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import subprocess
 import sys
 
 import pytest
 
 from demure.client import Answer
-from demure.hooks.core import Rules, find_refusal, is_failure, read_upload, unfit
+from demure.errors import InvalidSetting, UnknownPolicy
+from demure.hooks.core import Labels, Rules, find_refusal, is_failure, read_upload, unfit
 from demure.hooks.settings import Service, find_service
 
 
@@ -37,7 +39,6 @@ OF_THE_JUDGE = [
     "rate_limited",
     "key_required",
     "not_permitted",
-    "unknown_policy",
     "internal_error",
     "not_reached",
     "too_slow",
@@ -72,6 +73,40 @@ def test_a_failure_goes_by_on_failure_alone(code: str, unknown: str):
     assert code_of(answer("unknown", code), Rules(unknown=unknown)) == "demure_unavailable"
     assert code_of(answer("unknown", code), Rules(unknown=unknown, on_failure="accept")) is None
     assert is_failure(answer("unknown", code))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("invalid_request", InvalidSetting),
+        ("unsupported_media_type", InvalidSetting),
+        ("unknown_model", InvalidSetting),
+        ("unknown_policy", UnknownPolicy),
+    ],
+)
+@pytest.mark.parametrize("rules", ALL_RULES, ids=str)
+def test_a_fault_of_the_question_goes_by_no_rule(code: str, kind: type[Exception], rules: Rules):
+    with pytest.raises(kind, match=f"{code}.*for the log"):
+        code_of(answer("unknown", code), rules)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"subject": "x" * 257},
+        {"metadata": {"note": "x" * 4085}},
+        {"metadata": {"note": "\0"}},
+    ],  # 11 bytes of JSON are around it
+    ids=["subject", "metadata", "NUL"],
+)
+def test_labels_that_are_too_long_are_a_mistake_of_the_caller(labels: dict):
+    with pytest.raises(ValueError, match=f"^{next(iter(labels))}: found"):
+        Labels(**labels)
+
+
+def test_labels_may_be_as_long_as_the_service_takes():
+    assert len(json.dumps({"note": "x" * 4084})) == 4096
+    Labels("x" * 1000, "x" * 256, {"note": "x" * 4084})
 
 
 def test_a_review_that_could_not_be_opened_is_a_failure_though_there_are_scores():

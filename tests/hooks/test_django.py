@@ -11,13 +11,12 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import TemporaryUploadedFile
-from django.db import connection
 from django.db.migrations.writer import MigrationWriter
 from django.forms import modelform_factory
 from django.test import RequestFactory, override_settings
 from django.utils import translation
 from hooks.apps import django_site
-from hooks.apps.django_site import ImageValidator, Post, PostForm, SimpleUploadedFile, create_tables, form_with
+from hooks.apps.django_site import ImageValidator, Post, PostForm, SimpleUploadedFile, form_with, tables
 from hooks.apps.seen import BLUE, GREEN, RED
 
 pytestmark = pytest.mark.usefixtures("by_service")
@@ -25,9 +24,8 @@ pytestmark = pytest.mark.usefixtures("by_service")
 
 @pytest.fixture(scope="module", autouse=True)
 def _tables() -> Iterator[None]:
-    create_tables()
-    yield
-    connection.close()
+    with tables():
+        yield
 
 
 def upload(data: bytes, name: str = "picture.png") -> SimpleUploadedFile:
@@ -222,11 +220,29 @@ def test_djangos_settings_come_before_the_environment(service, key, monkeypatch:
     assert file.demure.is_safe
 
 
-def test_a_validator_that_asks_for_a_review_gives_its_id(service, key):
+def test_a_validator_that_asks_for_a_review_gives_its_id(service, reviewer):
     ImageValidator(review=True)(file := upload(BLUE))
-    headers = {"Authorization": f"Bearer {key[1]}"}
+    headers = {"Authorization": f"Bearer {reviewer[1]}"}
     found = service.get(f"/v1/reviews/{file.demure.review.id}", headers=headers).json()
     assert (found["state"], found["sha256"]) == ("open", hashlib.sha256(BLUE).hexdigest())
+
+
+def test_a_model_that_notes_the_answer_does_so_for_each_new_file_and_only_then():
+    """`Post.clean`, as docs/frameworks.md has it: a form that creates, one that replaces, and one without a new file."""
+    edit = modelform_factory(Post, fields=["image"])
+    post = edit({}, {"image": upload(GREEN)}).save()
+    assert (post.is_held, post.sha256) == (False, digest(GREEN))
+    stored = Post.objects.get(pk=post.pk)
+    unchanged = edit({}, instance=stored)
+    assert not hasattr(unchanged.fields["image"].clean(None, stored.image), "demure"), "no new file has no answer"
+    assert unchanged.save().is_held is False
+    edit({}, {"image": upload(BLUE)}, instance=stored).save()
+    stored.refresh_from_db()
+    assert (stored.is_held, stored.sha256) == (True, digest(BLUE))
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def test_requests_side_by_side_each_have_their_answer():

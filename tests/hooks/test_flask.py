@@ -55,10 +55,12 @@ def test_a_handler_for_the_status_is_found():
 
 
 @pytest.mark.usefixtures("by_service")
-def test_an_unknown_one_goes_to_review_under_the_sites_own_names(service, key):
+def test_an_unknown_one_goes_to_review_under_the_sites_own_names(service, reviewer):
     told = post(app_with(Demure(rules=Rules(review=True))), BLUE).text
     assert told.startswith("Ticket(id=")
-    found = service.get(f"/v1/reviews/{told.split(chr(39))[1]}", headers={"Authorization": f"Bearer {key[1]}"}).json()
+    found = service.get(
+        f"/v1/reviews/{told.split(chr(39))[1]}", headers={"Authorization": f"Bearer {reviewer[1]}"}
+    ).json()
     assert {"id": "post-8", "subject": "user-3", "metadata": {"a": 1}} in found["submissions"]
 
 

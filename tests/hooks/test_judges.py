@@ -6,18 +6,23 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
 
 import pytest
 from hooks.apps.seen import BLUE, GREEN, RED
 from processes import descendants
 
+from demure.client import Answer
 from demure.errors import InvalidSetting, UnknownPolicy
 from demure.hooks.core import Labels, Rules
-from demure.hooks.judges import Judges, judge, judge_async, judges
+from demure.hooks.judges import Judges, Models, _in_a_thread, judge, judge_async, judges
 from demure.hooks.settings import Service, find_service
+from demure.settings import read_settings
 
+Ask = Callable[[Rules, Labels], Answer]
 NAMED = Labels("post-7", "user-3", {"board": "cats"})
 
 
@@ -57,11 +62,11 @@ def test_rules_choose_the_policy(rules: Rules):
 
 
 @pytest.mark.usefixtures("by_service")
-def test_a_service_puts_unknown_ones_before_a_person_with_the_sites_own_names(service, key):
+def test_a_service_puts_unknown_ones_before_a_person_with_the_sites_own_names(service, reviewer):
     answer = judge(BLUE, Rules(review=True), NAMED, find_service())
     assert (answer.decision, answer.id) == ("unknown", "post-7")
     assert answer.review is not None
-    headers = {"Authorization": f"Bearer {key[1]}"}
+    headers = {"Authorization": f"Bearer {reviewer[1]}"}
     senders = service.get(f"/v1/reviews/{answer.review.id}", headers=headers).json()["submissions"]
     assert {"id": "post-7", "subject": "user-3", "metadata": {"board": "cats"}} in senders
 
@@ -72,16 +77,88 @@ def test_in_process_there_is_nobody_to_review():
         judge(BLUE, Rules(review=True))
 
 
-@pytest.mark.usefixtures("in_process")
-def test_in_process_an_unknown_policy_is_told_as_the_mistake_that_it_is():
+ASKED = {
+    "blocking": lambda rules, labels: judge(GREEN, rules, labels, find_service()),
+    "asyncio": lambda rules, labels: asyncio.run(judge_async(GREEN, rules, labels)),
+}
+
+
+@pytest.mark.usefixtures("somebody_judges")
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+def test_an_unknown_policy_is_told_as_the_mistake_that_it_is(ask: Ask):
     with pytest.raises(UnknownPolicy, match="no policy 'stict'"):
-        judge(GREEN, Rules(policy="stict", on_failure="accept"))
+        ask(Rules(policy="stict", on_failure="accept"), Labels())
 
 
 @pytest.mark.usefixtures("by_service")
-def test_of_a_service_an_unknown_policy_is_a_failure():
-    answer = judge(GREEN, Rules(policy="stict"), service=find_service())
-    assert (answer.decision, answer.reason) == ("unknown", "unknown_policy")
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize(
+    ("context", "labels"), [("c" * 65, Labels(subject="user-3")), ("c" * 70_000, Labels())], ids=["service", "client"]
+)
+def test_a_question_that_is_not_taken_lets_nothing_in(ask: Ask, context: str, labels: Labels):
+    """By the service, which takes contexts of 64 characters in JSON; by the client, which writes no URL of 64 KiB."""
+    with pytest.raises(InvalidSetting, match="invalid_request"):
+        ask(Rules(context=context, on_failure="accept"), labels)
+
+
+@pytest.mark.usefixtures("somebody_judges")
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize("subject", [None, "user-3"])
+def test_a_long_file_name_as_an_id_is_cut_and_the_picture_judged(ask: Ask, subject: str | None):
+    answer = ask(Rules(on_failure="accept"), Labels("ü" * 70_000, subject))
+    assert (answer.decision, answer.error, answer.id) == ("safe", None, "ü" * 256)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_in_process_nobody_waits_for_a_turn_without_end():
+    models = Models(read_settings(), timeout_s=0.05)
+    while models._turns.acquire(blocking=False):  # as uploads that are being judged have them
+        pass
+    answer = models.judge(GREEN, Rules(), Labels())
+    assert (answer.decision, answer.reason) == ("unknown", "overloaded")
+    models.close()
+
+
+@pytest.mark.usefixtures("in_process")
+def test_in_process_a_turn_is_given_back_whatever_happens():
+    models = Models(read_settings())
+    turns = count(models)
+    models.judge(GREEN, Rules(), Labels())
+    models.judge(b"no picture", Rules(), Labels())
+    assert count(models) == turns > 0
+    models.close()
+
+
+def count(models: Models) -> int:
+    taken = 0
+    while models._turns.acquire(blocking=False):
+        taken += 1
+    for _ in range(taken):
+        models._turns.release()
+    return taken
+
+
+@pytest.mark.usefixtures("in_process")
+def test_under_asyncio_the_time_counts_while_no_thread_is_free():
+    release = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(release.wait)
+        answer = asyncio.run(_in_a_thread(pool, GREEN, Rules(), Labels(), 0.05))
+        release.set()
+    assert (answer.decision, answer.reason) == ("unknown", "timed_out")
+
+
+@pytest.mark.usefixtures("in_process")
+def test_under_asyncio_the_loops_own_threads_are_left_to_the_site():
+    class Taken(ThreadPoolExecutor):
+        def submit(self, *_: object, **__: object) -> NoReturn:
+            raise AssertionError("an upload is judged where all else of the site waits")
+
+    async def ask() -> bool:
+        asyncio.get_running_loop().set_default_executor(Taken(1))
+        return (await judge_async(GREEN, Rules(), Labels())).is_safe
+
+    assert asyncio.run(ask())
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1", "http://user:secret@127.0.0.1"])

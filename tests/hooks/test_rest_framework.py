@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+
 import pytest
-from hooks.apps.django_site import ImageValidator, SimpleUploadedFile
+from hooks.apps.django_site import ImageValidator, Post, SimpleUploadedFile, tables
 from hooks.apps.rest_site import PostSerializer, serializer_with
 from hooks.apps.seen import BLUE, GREEN, RED
 from rest_framework import serializers
@@ -44,6 +47,32 @@ def test_a_serializer_of_a_model_has_the_models_validators_and_judges_once(image
     assert refused.errors["image"][0].code == "demure_adult"
     assert accepted.is_valid(), accepted.errors
     assert images_asked() == before + 2
+
+
+@pytest.fixture
+def _tables() -> Iterator[None]:
+    with tables():
+        yield
+
+
+@pytest.mark.usefixtures("_tables")
+@pytest.mark.parametrize("partial", [False, True], ids=["PUT", "PATCH"])
+def test_a_serializer_that_notes_the_answer_does_so_when_it_creates_and_when_it_replaces(partial: bool):
+    """`PostSerializer.validate`, as docs/frameworks.md has it: what replaces a shown picture is not shown for that."""
+
+    def saved(post: Post | None, data: bytes) -> tuple[Post, bool, str]:
+        serializer = PostSerializer(post, data={"image": upload(data)}, partial=partial)
+        serializer.is_valid(raise_exception=True)
+        stored = Post.objects.get(pk=serializer.save().pk)
+        return stored, stored.is_held, stored.sha256
+
+    post, *shown = saved(None, GREEN)
+    assert shown == [False, hashlib.sha256(GREEN).hexdigest()]
+    post, *held = saved(post, BLUE)
+    assert held == [True, hashlib.sha256(BLUE).hexdigest()]
+    untouched = PostSerializer(post, data={}, partial=True)
+    assert untouched.is_valid(), untouched.errors
+    assert untouched.save().is_held
 
 
 def test_each_picture_of_a_list_is_judged():

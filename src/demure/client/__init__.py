@@ -1,4 +1,4 @@
-"""A client of the service, for a site's own code. Needs `pip install 'demure[client]'`.
+"""A client of the service, for a site's own code. Needs demure's extra `client`; in a clone: `pip install '.[client]'`.
 
     from demure.client import Client
 

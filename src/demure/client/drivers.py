@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from demure import __version__
 from demure.client import protocol
 from demure.client.answer import Answer
-from demure.client.errors import NotReached, TooSlow, Unavailable, UnexpectedAnswer
+from demure.client.errors import NotReached, Refused, TooSlow, Unavailable, UnexpectedAnswer
 from demure.client.images import ImageSource, load
 from demure.client.protocol import Flow, Load, Patience, Send, Wait
 from demure.client.request import Reply, Wishes
@@ -104,8 +104,9 @@ class Client(_Settings):
     ) -> Answer:
         """Judge one image: bytes, a Path, an open binary file, or a URL as text, which the service fetches.
 
-        `review` puts an unknown one before a person, and needs a key; `subject` is whose image it is. Raises ClientError; what is
-        wrong with the image itself is in the answer's `error`.
+        `review` puts an unknown one before a person, and needs a key; `subject` is whose image it is. Of an `id` the first 256
+        characters are sent. Raises ClientError, and ValueError for a `subject` or `metadata` that is too long; what is wrong with
+        the image itself is in the answer's `error`.
         """
         item = {"id": id, "subject": subject, "metadata": metadata}
         return self._drive(protocol.moderate(image, item, Wishes(policy, context, review), self._patience))
@@ -149,7 +150,7 @@ class Client(_Settings):
                 body = b"".join(in_time(response.iter_bytes()))
         except TooSlow as error:
             return error
-        except _httpx2().RequestError as error:
+        except _lower_errors() as error:
             return to_unavailable(error, step.timeout_s)
         return Reply(response.status_code, response.headers, body)
 
@@ -231,7 +232,7 @@ class AsyncClient(_Settings):
                 response = await self._http.post(request.target, headers=headers, content=request.body, timeout=timeout)
         except TimeoutError:
             return _too_slow(step.timeout_s)
-        except _httpx2().RequestError as error:
+        except _lower_errors() as error:
             return to_unavailable(error, step.timeout_s)
         return Reply(response.status_code, response.headers, response.content)
 
@@ -250,10 +251,21 @@ class _Deadline:
             yield piece
 
 
-def to_unavailable(error: httpx2.RequestError, timeout_s: float) -> Unavailable:
-    """httpx2's exceptions as ours. Raises UnexpectedAnswer for what comes but cannot be read."""
+def _lower_errors() -> tuple[type[Exception], ...]:
+    """All that httpx2 raises: most have one base, and these have none in common."""
     httpx2 = _httpx2()
-    if isinstance(error, httpx2.DecodingError | httpx2.TooManyRedirects):
+    return (httpx2.HTTPError, httpx2.InvalidURL, httpx2.CookieConflict, httpx2.StreamError)
+
+
+def to_unavailable(error: Exception, timeout_s: float) -> Unavailable:
+    """httpx2's exceptions as ours. Raises Refused for a request that cannot be written, UnexpectedAnswer for an answer that
+    cannot be read."""
+    httpx2 = _httpx2()
+    if isinstance(error, httpx2.InvalidURL):  # a policy or a context of 64 KiB, since an `id` is cut
+        message = f"the request's own URL cannot be written: {error}"
+        raise Refused(message, code="invalid_request", status=414, retryable=False) from error
+    of_the_answer = isinstance(error, httpx2.DecodingError | httpx2.TooManyRedirects)
+    if of_the_answer or not isinstance(error, httpx2.RequestError):
         raise UnexpectedAnswer(f"the answer cannot be read: {error}") from error
     if isinstance(error, httpx2.TimeoutException) and not isinstance(error, httpx2.ConnectTimeout):
         ours: Unavailable = _too_slow(timeout_s)
@@ -303,5 +315,7 @@ def _httpx2() -> Any:
     try:
         import httpx2
     except ImportError as error:
-        raise ImportError("the client needs httpx2: pip install 'demure[client]'") from error
+        raise ImportError(
+            "the client needs httpx2: install demure with its extra client; in a clone: pip install '.[client]'"
+        ) from error
     return httpx2

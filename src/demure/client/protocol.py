@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from demure.client.answer import Answer
 from demure.client.errors import ClientError, Refused, TooSlow, Unavailable
 from demure.client.images import ImageSource
+from demure.client.labels import check_labels, cut_id
 from demure.client.request import Item, Reply, Request, Wishes, error_of, is_passing, read_answers, to_request
 
 T = TypeVar("T")
@@ -69,8 +70,10 @@ class Patience:
 
 
 def moderate(image: ImageSource, item: Mapping[str, Any], wishes: Wishes, patience: Patience) -> Flow[Answer]:
-    """`item` is what Item has beside its source. Raises ClientError, and what `load` raises."""
-    loaded = Item((yield Load(image)), **item)
+    """`item` is what Item has beside its source. Raises ClientError, and what `load` and `check_labels` raise."""
+    check_labels(item["subject"], item["metadata"])
+    fitting = {**item, "id": cut_id(item["id"])}
+    loaded = Item((yield Load(image)), **fitting)
     (answer,) = yield from _batch([loaded], wishes, patience, patience.monotonic() + patience.timeout_s)
     return answer
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from demure.client import Answer
+from demure.client.labels import check_labels
+from demure.errors import InvalidSetting, UnknownPolicy
 
 ADULT, UNKNOWN = "demure_adult", "demure_unknown"
 UNREADABLE, TOO_LARGE, UNAVAILABLE = "demure_unreadable", "demure_too_large", "demure_unavailable"
@@ -23,9 +25,10 @@ MESSAGES = {
     TOO_LARGE: "This picture is too large.",
     UNAVAILABLE: "Pictures cannot be checked at the moment. Please try again later.",
 }
-# Codes of an answer's error that are about the image; any other tells that nobody could judge it.
+# Codes of an answer's error that are about the image, or about how it was asked; any other tells that nobody could judge it.
 _UNREADABLE = {"empty_body", "not_an_image", "unsupported_format", "undecodable"}
 _TOO_LARGE = {"too_large", "too_many_pixels", "too_many_frames"}
+_MISASKED = {"invalid_request", "unsupported_media_type", "unknown_model", "unknown_policy"}
 _log = logging.getLogger(__name__)
 
 Choice = Literal["accept", "refuse"]
@@ -54,11 +57,14 @@ class Rules:
 
 @dataclass(frozen=True)
 class Labels:
-    """The site's own names for an upload, which its review and webhooks give back."""
+    """The site's own names for an upload, which its review and webhooks give back. Raises ValueError for what is too long."""
 
-    id: str | None = None
+    id: str | None = None  # the first 256 characters are kept
     subject: str | None = None  # whose image it is
     metadata: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_labels(self.subject, self.metadata)
 
 
 @dataclass(frozen=True)
@@ -118,12 +124,21 @@ def undecided(code: str, message: str, data: bytes | None) -> Answer:
 
 
 def is_failure(answer: Answer) -> bool:
-    """Whether nobody could judge it, or its review was not opened; that says nothing of the image."""
-    return answer.error is not None and answer.error.code not in _UNREADABLE | _TOO_LARGE
+    """Whether nobody could judge it, or its review was not opened; that says nothing of the image.
+
+    Raises UnknownPolicy or InvalidSetting where the question was at fault: that does not pass, and somebody who could cause it
+    would choose what `on_failure` lets in.
+    """
+    if answer.error is None:
+        return False
+    if answer.error.code in _MISASKED:
+        kind = UnknownPolicy if answer.error.code == "unknown_policy" else InvalidSetting
+        raise kind(f"the service does not take the question ({answer.error.code}): {answer.error.message}")
+    return answer.error.code not in _UNREADABLE | _TOO_LARGE
 
 
 def find_refusal(answer: Answer, rules: Rules) -> Refusal | None:
-    """None where the upload is accepted; it may be unknown then, and `answer` says so."""
+    """None where the upload is accepted; it may be unknown then, and `answer` says so. Raises as is_failure."""
     code = _code(answer, rules)
     if code is None:
         return None

@@ -12,9 +12,11 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from demure.client import Answer, AsyncClient, Client, ClientError
+from demure.client.labels import cut_id
 from demure.errors import InvalidSetting
 from demure.hooks.core import Labels, Rules, is_failure, undecided, unfit
 from demure.hooks.settings import KEY, URL, Service, find_service
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
     from demure.pipeline import Screener
     from demure.settings import Settings
 
-# For a call in all, with the client's attempts. Below the 30 s after which gunicorn ends a worker that says nothing.
+# For a call in all, with the client's attempts. Below the 30 s after which gunicorn ends a worker that says nothing. In process
+# no stage begins afterwards, but one that has begun is finished: decoding may take its own 5 s more.
 TIMEOUT_S = 20.0
+_THREADS = (os.cpu_count() or 1) + 4  # of asyncio's uploads in process; those that wait for their turn wait in one
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +43,7 @@ class Judge(Protocol):
 class Models:
     """The models in this process, and decoders in child processes of it, by the settings that a service would have."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, timeout_s: float = TIMEOUT_S) -> None:
         from demure.classifier import Classifiers
         from demure.models import Registry
         from demure.policy_file import known_policies
@@ -49,6 +53,8 @@ class Models:
         self._classifiers = Classifiers(Registry(settings.models_dir))
         self._policies = known_policies(self._classifiers.registry.witnesses, settings.policies_dir, settings.policy)
         self._sandbox = Sandbox(settings.threads, settings.sandbox_limits)
+        self._turns = threading.Semaphore(settings.threads)
+        self._timeout_s = timeout_s
         self._screeners: dict[str, Screener] = {}  # by policy
 
     def judge(self, data: bytes, rules: Rules, labels: Labels) -> Answer:
@@ -57,7 +63,14 @@ class Models:
         if rules.review:
             raise InvalidSetting(f"review=True asks a service to put an image before a person; {URL} names none")
         policy = rules.policy or self._settings.contexts.get(rules.context or "", self._settings.policy)
-        screening = self._screener(policy).screen(data, id=labels.id, deadline=Deadline(TIMEOUT_S))
+        screener, deadline = self._screener(policy), Deadline(self._timeout_s)
+        # Turns are taken here and not at the decoders, which would be waited for without end.
+        if not self._turns.acquire(timeout=deadline.remaining_s):
+            return undecided("overloaded", f"no turn came within {self._timeout_s:g} s: others were being judged", data)
+        try:
+            screening = screener.screen(data, id=cut_id(labels.id), deadline=deadline)
+        finally:
+            self._turns.release()
         return Answer.from_dict(screening.as_dict())
 
     def close(self) -> None:
@@ -102,6 +115,7 @@ class Judges:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._built: dict[Service | None, Judge] = {}
+        self._pool: ThreadPoolExecutor | None = None
         self._abandoned: list[object] = []
 
     def at(self, service: Service | None) -> Judge:
@@ -111,17 +125,26 @@ class Judges:
                 self._built[service] = _build(service)
             return self._built[service]
 
+    def pool(self) -> ThreadPoolExecutor:
+        """Where asyncio's uploads are judged in this process. In asyncio's own all else of the site would wait behind them."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(_THREADS, "demure")
+            return self._pool
+
     def close(self) -> None:
         """The next upload builds them anew."""
         with self._lock:
-            built, self._built = self._built, {}
+            (built, self._built), (pool, self._pool) = (self._built, {}), (self._pool, None)
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
         for judge in built.values():
             judge.close()
 
     def forget(self) -> None:
         """In a child after a fork. Not closed: decoders and connections are the parent's, and closing would end them there."""
-        self._abandoned.append(self._built)
-        self._lock, self._built = threading.Lock(), {}
+        self._abandoned.append((self._built, self._pool))
+        self._lock, self._built, self._pool = threading.Lock(), {}, None
 
 
 judges = Judges()
@@ -172,7 +195,7 @@ async def judge_async(data: bytes, rules: Rules, labels: Labels) -> Answer:
         return answer
     service = find_service()
     if service is None:
-        return await asyncio.to_thread(judge, data, rules, labels)
+        return await _in_a_thread(judges.pool(), data, rules, labels)
     key = (asyncio.get_running_loop(), service)
     if key not in _kept:
         _kept[key] = _Kept(key)
@@ -181,6 +204,17 @@ async def judge_async(data: bytes, rules: Rules, labels: Labels) -> Answer:
     except ClientError as error:
         answer = _undecided(error, data)
     return _logged(answer)
+
+
+async def _in_a_thread(
+    pool: Executor, data: bytes, rules: Rules, labels: Labels, timeout_s: float = TIMEOUT_S
+) -> Answer:
+    """The time counts from here, with what it waits for a thread."""
+    judging = asyncio.get_running_loop().run_in_executor(pool, judge, data, rules, labels)
+    try:
+        return await asyncio.wait_for(judging, timeout_s)
+    except TimeoutError:
+        return _logged(undecided("timed_out", f"it was not judged within {timeout_s:g} s", data))
 
 
 def _asked(rules: Rules, labels: Labels) -> dict[str, Any]:
@@ -193,7 +227,10 @@ def _undecided(error: ClientError, data: bytes) -> Answer:
 
 
 def _logged(answer: Answer) -> Answer:
-    """A person should look where nobody could judge: no other sees why an upload was refused, or let pass as unknown."""
+    """A person should look where nobody could judge: no other sees why an upload was refused, or let pass as unknown.
+
+    Raises as is_failure.
+    """
     if answer.error is not None and is_failure(answer):
         _log.warning("an upload could not be judged code=%s: %s", answer.error.code, answer.error.message)
     return answer

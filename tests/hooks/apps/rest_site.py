@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from django.test import override_settings
 from django.urls import path
@@ -18,11 +19,17 @@ from demure.hooks.django import ImageValidator
 
 
 class PostSerializer(serializers.ModelSerializer):
-    """Has the model's validators."""
+    """Has the model's validators; `validate` as docs/frameworks.md has it."""
 
     class Meta:
         model = django_site.Post
         fields = ("image",)
+
+    def validate(self, fields: dict[str, Any]) -> dict[str, Any]:
+        if "image" in fields:
+            answer = fields["image"].demure
+            fields |= {"is_held": not answer.is_safe, "sha256": answer.sha256}
+        return fields
 
 
 def serializer_with(validator: ImageValidator) -> type[serializers.Serializer]:
