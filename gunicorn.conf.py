@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import sys
 import tempfile
+from pathlib import Path
 
 pythonpath = "src"  # a platform installs requirements.txt, and not this package
 worker_class = "asgi"
@@ -16,10 +18,14 @@ workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 
 # Before the client library is imported: counts of several workers are kept in files that each may read. In memory where there is
 # a place for that: the library maps the files, and a full disk under a mapped file kills who writes to it.
-made = None
-if workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+# HUP reads this file anew in the same process: what the first reading made is remembered where the second one finds it. A process
+# that USR2 started may have inherited the name of a folder that the old one takes away: it makes its own.
+PREFIX = "demure-metrics-"
+made = getattr(sys, "demure_metrics", None)
+named = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+if workers > 1 and not made and (not named or Path(named).name.startswith(PREFIX)):
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  mkdtemp makes a folder of our own there
-    made = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="demure-metrics-", dir=memory)
+    made = os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.demure_metrics = tempfile.mkdtemp(prefix=PREFIX, dir=memory)
 
 
 def child_exit(_server, worker):

@@ -14,15 +14,16 @@ from databases import KINDS, Clock, migrated, new_database
 from sqlalchemy import delete, func, insert, select, update
 from typer.testing import CliRunner
 
-from demure.cli_storage import audit_app, backup, restore, sweep
-from demure.errors import Conflict, InvalidSetting
+from demure.cli_storage import audit_app, backup, memory_app, restore, sweep
+from demure.errors import Conflict, InvalidSetting, SourceNotFound
 from demure.store.audit import append
 from demure.store.audit import sweep as sweep_audit
 from demure.store.database import Database
-from demure.store.schema import audit, sessions, tombstones
+from demure.store.schema import audit, metadata, sessions, tombstones
 
 app = typer.Typer()
 app.add_typer(audit_app, name="audit")
+app.add_typer(memory_app, name="memory")
 for command in (backup, restore, sweep):
     app.command()(command)
 
@@ -127,6 +128,62 @@ def test_a_backup_is_restored_when_that_is_meant(database, tmp_path: Path):
     assert run("restore", file).exit_code == 0
     assert run("restore", file, "--replace").exit_code == 0
     assert database.read(lambda c: c.execute(select(func.count()).select_from(tombstones)).scalar()) == 1
+
+
+def test_a_backup_says_what_it_wrote(database, tmp_path: Path):
+    rows = [{"sha256": bytes([number]), "deleted_ms": 1, "deleted_by": "me"} for number in range(3)]
+    database.write(lambda c: c.execute(insert(tombstones), rows))
+    kept = database.read(
+        lambda c: sum(
+            c.execute(select(func.count()).select_from(table)).scalar_one() for table in metadata.sorted_tables
+        )
+    )
+    file = tmp_path / "store.backup"
+    done = run("backup", file)
+    assert kept >= len(rows)
+    assert done.output == f"{file}: {file.stat().st_size:,} bytes; rows: {kept:,}, of reviews: 0\n"
+
+
+READING = {
+    "backup": ("backup", "store.backup"),
+    "audit-verify": ("audit", "verify"),
+    "audit-head": ("audit", "head"),
+    "audit-export": ("audit", "export"),
+    "memory-export": ("memory", "export"),
+    "sweep": ("sweep",),
+}
+
+
+@pytest.mark.parametrize("url", ["", "sqlite:///kept/demure.db"], ids=["data-dir", "url"])
+@pytest.mark.parametrize("arguments", READING.values(), ids=READING)
+def test_who_reads_is_not_given_a_new_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments, url):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEMURE_DATA_DIR", "kept")
+    monkeypatch.setenv("DEMURE_DATABASE_URL", url)
+    done = run(*arguments)
+    assert isinstance(done.exception, SourceNotFound)
+    assert str(done.exception).startswith("there is no database at kept/demure.db; DEMURE_DATA_DIR and")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_was_only_ever_opened_is_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DEMURE_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("DEMURE_DATABASE_URL", raising=False)
+    (tmp_path / "demure.db").touch()
+    assert isinstance(run("backup", tmp_path / "store.backup").exception, SourceNotFound)
+    assert (tmp_path / "demure.db").stat().st_size == 0
+
+
+def test_a_database_in_memory_has_nothing_to_be_read_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DEMURE_DATABASE_URL", "sqlite://")
+    assert isinstance(run("backup", tmp_path / "store.backup").exception, SourceNotFound)
+
+
+def test_a_restore_makes_the_database(database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert run("backup", tmp_path / "store.backup").exit_code == 0
+    monkeypatch.setenv("DEMURE_DATABASE_URL", f"sqlite:///{tmp_path}/new/demure.db")
+    assert run("restore", tmp_path / "store.backup").exit_code == 0
+    assert run("audit", "verify").exit_code == 0
 
 
 def test_a_sweep_says_what_went(database):

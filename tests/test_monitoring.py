@@ -21,6 +21,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from service import serving, settings_for
 from tiny_models import FIVE, RULES, WITNESS, add_model, tiny_graph
 
+from demure.errors import (
+    FetchError,
+    ImageError,
+    Overloaded,
+    SourceError,
+    StorageFull,
+    StorageUnavailable,
+    TimedOut,
+    by_code,
+)
 from demure.web.problems import STATUS
 
 ROOT = Path(__file__).parent.parent
@@ -34,8 +44,15 @@ KEY = "demure_a-key-of-this-test"
 # What others than demure tell, and the labels that Prometheus puts on all.
 FOREIGN = {"up": set(), "node_filesystem_avail_bytes": {"mountpoint"}, "node_filesystem_size_bytes": {"mountpoint"}}
 OF_THE_TARGET = {"job", "instance"}
-# Values of labels that one short scrape need not show: codes of errors, and answers from the memory.
-KNOWN_VALUES = {*STATUS, *map(str, STATUS.values()), "remembered", "near_copy", "memory_disagrees", "/predict"}
+# What one image can be answered with in place of scores: demure.checker says which errors those are.
+OF_AN_IMAGE = (ImageError, FetchError, SourceError, TimedOut, Overloaded, StorageFull, StorageUnavailable)
+CODES = {code for code, kind in by_code().items() if issubclass(kind, OF_AN_IMAGE)}
+# Values that one short scrape need not show, by the label that can have them.
+CAN_BE = {
+    ("demure_requests_total", "status"): {"200", *map(str, STATUS.values())},
+    ("demure_decisions_total", "reason"): {*CODES, "remembered", "near_copy", "memory_disagrees"},
+}
+WAYS_TO_ASK = ("/predict", "/v1/moderations", "/v1/detect-images", "/classify", "/classify-many")
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,8 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Scrape:
         assert client.post("/v1/moderate", json=nowhere).json()["items"][0]["error"]["code"] == "upstream_unreachable"
         page = {"items": [{"url": f"{client.base_url}/health"}]}
         assert client.post("/v1/moderate", json=page).json()["items"][0]["error"]["code"] == "not_an_image"
+        for path in WAYS_TO_ASK:
+            assert client.post(path, json={}).status_code not in (401, 403, 404, 405), path
         client.app.state.engine.metrics.lost_checks.labels("overloaded").inc()
         return read(wait_for_chores(client))
 
@@ -152,7 +171,9 @@ def test_every_value_that_is_asked_for_can_be(scrape: Scrape, expression: str):
         for matcher in selector.matchers.matchers:
             if matcher.name in OF_THE_TARGET or selector.name in FOREIGN or matcher.value.startswith("$"):
                 continue
-            assert {*matcher.value.split("|")} <= scrape.labels[selector.name][matcher.name] | KNOWN_VALUES
+            assert {*matcher.value.split("|")} <= (
+                scrape.labels[selector.name][matcher.name] | CAN_BE.get((selector.name, matcher.name), set())
+            )
 
 
 def test_the_dashboard_shows_every_metric_of_the_service(scrape: Scrape):
@@ -190,6 +211,21 @@ def test_groups_have_names_and_rules_and_no_two_alerts_one_name():
     assert all({*group} == {"name", "rules"} for group in RULES_FILE["groups"])
     names = [alert["alert"] for alert in ALERTS]
     assert len({*names}) == len(names)
+
+
+def test_the_alert_of_slow_answers_is_of_every_way_to_ask():
+    (slow,) = [alert for alert in ALERTS if alert["alert"] == "DemureSlow"]
+    (matcher,) = selectors(slow["expr"])[0].matchers.matchers
+    assert {*matcher.value.split("|")} == {"/v1/moderate", *WAYS_TO_ASK}
+
+
+def test_every_alert_is_tried_to_fire():
+    """By promtool: alerts_test.yaml says how. What it names is what there is."""
+    cases = yaml.safe_load((ROOT / "deploy/alerts_test.yaml").read_text())
+    assert cases["rule_files"] == ["alerts.yaml"]
+    (firing,) = [case for case in cases["tests"] if case["name"] == "everything is wrong, and everything is told"]
+    told = [sample["labels"] for sample in firing["promql_expr_test"][0]["exp_samples"]]
+    assert told == [f'{{alertname="{alert["alert"]}"}}' for alert in ALERTS]
 
 
 def test_every_alert_is_told_of_in_the_documents_and_no_other_is():

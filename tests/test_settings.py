@@ -259,3 +259,8 @@ def test_the_environment_is_read_when_nothing_else_is_given(monkeypatch: pytest.
 
 def test_what_programs_of_the_site_find_the_service_by_is_no_setting_of_it():
     assert read_settings({"DEMURE_URL": "http://127.0.0.1:8080", "DEMURE_KEY": "x"}) == read_settings({})
+
+
+def test_a_device_in_the_files_place_is_refused_and_not_read_to_its_end():
+    with pytest.raises(InvalidSetting, match="/dev/zero: is no file"):
+        read_settings({"DEMURE_CONFIG": "/dev/zero"})

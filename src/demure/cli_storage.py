@@ -42,7 +42,7 @@ def verify_audit(
     from demure.store.audit import verify
 
     kept = None if head is None else parse_head(head)
-    with _store() as database:
+    with _kept() as database:
         found = verify(database, kept)
     if isinstance(found, Break):
         print(found)
@@ -56,7 +56,7 @@ def print_head() -> None:
     """Print the last record's SEQ:HASH. Keep it where who can write the database cannot."""
     from demure.store.audit import head
 
-    with _store() as database:
+    with _kept() as database:
         print(database.read(head))
 
 
@@ -67,7 +67,7 @@ def export_audit(
     """Write the log as JSON lines, each with the hash before its own."""
     from demure.store.backup import new_file
 
-    with _store() as database:
+    with _kept() as database:
         if file == "-":
             _export(database, sys.stdout)
         else:
@@ -92,16 +92,17 @@ def export_memory() -> None:
     """Write all that is remembered to standard output, as `demure memory import` reads it."""
     from demure.store.lists import write_out
 
-    with _store() as database:
+    with _kept() as database:
         write_out(database, sys.stdout)
 
 
 def backup(file: Annotated[Path, typer.Argument(help="A new file, which only you can read.")]) -> None:
-    """Write all that is kept into one file, while the service runs."""
+    """Write all that is kept into one file, while the service runs, and say what it holds."""
     from demure.store.backup import backup as write
 
-    with _store() as database:
-        write(database, file)
+    with _kept() as database:
+        written = write(database, file)
+    print(f"{file}: {written.size_bytes:,} bytes; rows: {written.rows:,}, of reviews: {written.reviews:,}")
 
 
 def restore(
@@ -121,7 +122,7 @@ def sweep() -> None:
     from demure.store.retention import sweep as run
 
     settings = read_settings()
-    with _store(settings) as database:
+    with _kept(settings) as database:
         swept = run(database, keep_of(settings), settings.webhook_urls)
     for table, rows in swept.deleted.items():
         print(f"{table}\t{rows}")
@@ -142,6 +143,48 @@ def _opened(file: str) -> Iterator[TextIO]:
             yield lines
     except OSError as error:
         raise SourceNotFound(f"{file}: {error.strerror}") from error
+
+
+def _kept(settings: Settings | None = None) -> closing[Database]:
+    """What is there already: who looks for what is kept is not answered out of a new and empty database.
+
+    Raises SourceNotFound where SQLite has no file yet.
+    """
+    settings = settings or read_settings()
+    file = _sqlite_file(settings)
+    if file is not None and not _holds_something(file):
+        raise SourceNotFound(
+            f"there is no database at {file}; DEMURE_DATA_DIR and DEMURE_DATABASE_URL say where it is, as the service has them"
+        )
+    return _store(settings)
+
+
+def _sqlite_file(settings: Settings) -> Path | None:
+    """None for PostgreSQL, and for a URL that is refused when it is opened."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if not settings.database_url:
+        return settings.data_dir.expanduser() / "demure.db"
+    try:
+        url = make_url(settings.database_url)
+    except (ArgumentError, ValueError):
+        return None
+    if url.drivername != "sqlite":
+        return None
+    if not url.database or url.database == ":memory:":
+        raise SourceNotFound("SQLite in memory is there for the process alone that has it; DEMURE_DATABASE_URL says so")
+    return Path(url.database).expanduser()
+
+
+def _holds_something(file: Path) -> bool:
+    """A file that cannot be looked at is left to the error of opening it; one of no bytes was only ever opened."""
+    try:
+        return file.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def _store(settings: Settings | None = None) -> closing[Database]:

@@ -270,6 +270,9 @@ def platform_forgets(environment: Mapping[str, str] | None = None) -> bool:
 
 
 def _read_file(path: Path) -> dict[str, Any]:
+    # A device may have no end, and a pipe nobody who writes.
+    if path.exists() and not path.is_file():
+        raise InvalidSetting(f"{_FILE}: {path}: is no file; name a TOML file")
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

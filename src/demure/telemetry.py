@@ -101,18 +101,18 @@ class Metrics:
             "demure_images_capacity", "Images that fit in.", registry=registry, multiprocess_mode="livesum"
         )
 
-        # Every process tells the same of them.
+        # Every process tells the same of them; one that is dead tells nothing any more (gunicorn.conf.py marks it so).
         self.reviews_waiting = Gauge(
-            "demure_reviews_waiting", "Items that wait for a person.", registry=registry, multiprocess_mode="max"
+            "demure_reviews_waiting", "Items that wait for a person.", registry=registry, multiprocess_mode="livemax"
         )
         self.reviews_oldest = Gauge(
             "demure_reviews_oldest_seconds",
             "How long the first has waited.",
             registry=registry,
-            multiprocess_mode="max",
+            multiprocess_mode="livemax",
         )
         self.webhooks = Gauge(
-            "demure_webhooks", "Events to be sent, by state.", ["state"], registry=registry, multiprocess_mode="max"
+            "demure_webhooks", "Events to be sent, by state.", ["state"], registry=registry, multiprocess_mode="livemax"
         )
 
         self.lost_checks = Counter(
@@ -120,7 +120,7 @@ class Metrics:
         )
 
         def of_policy(name: str, about: str, *labels: str) -> Gauge:
-            return Gauge(name, about, ["policy", *labels], registry=registry, multiprocess_mode="mostrecent")
+            return Gauge(name, about, ["policy", *labels], registry=registry, multiprocess_mode="livemostrecent")
 
         self.live_missed = of_policy("demure_live_missed", "Of adult images, decided safe.", "bound")
         self.live_false_alarm = of_policy("demure_live_false_alarm", "Of safe images, decided adult.", "bound")

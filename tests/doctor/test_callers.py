@@ -101,6 +101,11 @@ PUBLIC = (
     "demure keys create my-site, and take DEMURE_PUBLIC out; or let nobody but your site reach the port",
 )
 PAGE = "the page at / is there for whoever reaches the port; what it asks needs {} (DEMURE_TRY_PAGE=off takes it away)"
+NOT_HERE = (
+    "note",
+    "DEMURE_HOSTS has no name of this machine for itself: programs here, Prometheus too, get 403 at 127.0.0.1",
+    "add 127.0.0.1 and localhost, unless nobody asks there",
+)
 OPEN, ON = {"public": "yes-without-keys"}, {"try_page": "on"}
 CALLERS = {
     "no-key": (
@@ -138,12 +143,21 @@ CALLERS = {
         OPEN,
         [NEEDS, ("note", "DEMURE_PUBLIC changes nothing: there are keys", "take it out")],
     ),
-    "a-key-and-names": (HAS_KEY, {"hosts": ("a.example",)}, [NEEDS, ("ok", "answers to the names a.example alone")]),
+    "a-key-and-names": (
+        HAS_KEY,
+        {"hosts": ("a.example",)},
+        [NEEDS, ("ok", "answers to the names a.example alone"), NOT_HERE],
+    ),
+    "names-with-this-machines": (
+        HAS_KEY,
+        {"hosts": ("a.example", "LocalHost")},
+        [NEEDS, ("ok", "answers to the names a.example and LocalHost alone")],
+    ),
     "a-page-and-a-key": (HAS_KEY, ON, [NEEDS, ("ok", PAGE.format("a key"))]),
     "a-page-for-all": (
         Contents(),
         {**OPEN, **ON, "hosts": ("a.example",)},
-        [PUBLIC, ("ok", "answers to the names a.example alone"), ("ok", PAGE.format("none"))],
+        [PUBLIC, ("ok", "answers to the names a.example alone"), NOT_HERE, ("ok", PAGE.format("none"))],
     ),
     "a-page-for-this-machine": (
         Contents(),

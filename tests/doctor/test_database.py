@@ -326,6 +326,23 @@ def test_what_a_killed_service_left_is_read_and_left(folder: Path):
     assert fingerprint(folder) == before
 
 
+def test_a_log_that_was_copied_without_its_index_is_left_to_the_next_start(folder: Path):
+    subprocess.run([sys.executable, "-c", KILLED, str(folder / "demure.db")], check=False)
+    (folder / "demure.db-shm").unlink()
+    before = fingerprint(folder)
+    with pytest.raises(Unreadable) as refused:
+        read_condition(of(folder))
+    assert refused.value.found == (
+        f"{folder}/demure.db-wal is there and demure.db-shm is not, as in a folder that was copied: SQLite cannot look"
+        " without writing"
+    )
+    assert refused.value.advice.startswith("nothing, if it was copied whole: the next start makes what is missing;")
+    assert fingerprint(folder) == before
+    with migrated(of(folder).url.render_as_string(), lambda: 0) as database:  # as the next start does
+        assert read_condition(of(folder)).contents.had_keys
+        assert database.answers()
+
+
 def test_a_file_that_never_kept_a_log_is_told(folder: Path):
     with sqlite3.connect(folder / "demure.db") as connection:
         connection.execute("PRAGMA journal_mode = DELETE")

@@ -73,7 +73,7 @@ MACHINES = {
             (
                 "problem",
                 "379 MiB of memory, no swap; demure takes 380 MiB idle, 960 MiB at its limits",
-                "more memory, or fewer DEMURE_THREADS; DEMURE_POLICY=original does with one model",
+                "more memory, or fewer DEMURE_THREADS",
             ),
         ],
     ),
@@ -123,9 +123,9 @@ MACHINES = {
         [
             *AT_EASE,
             (
-                "problem",
-                "/tmp: cannot be written; large uploads pass through it",
-                "give the service a folder of its own to write to (TMPDIR)",
+                "note",
+                "/tmp: cannot be written; images do not pass through it, other things may",
+                "TMPDIR names another: for gunicorn without --worker-tmp-dir, metrics of workers, restoring an older backup",
             ),
         ],
     ),
@@ -183,6 +183,21 @@ MACHINES |= {
             ("ok", "several workers count into PROMETHEUS_MULTIPROC_DIR"),
         ],
     ),
+    "too-small-for-so-many-workers": (
+        replace(TWO, memory_bytes=649 * MIB),
+        {},
+        {"WEB_CONCURRENCY": "2", "PROMETHEUS_MULTIPROC_DIR": "/run/demure"},
+        [
+            TWO_FIT[0],
+            (
+                "problem",
+                "649 MiB of memory, no swap; demure takes 650 MiB idle, 1.8 GiB at its limits",
+                "more memory, or fewer DEMURE_THREADS or workers",
+            ),
+            ("ok", "several workers count into PROMETHEUS_MULTIPROC_DIR"),
+        ],
+    ),
+    "a-number-of-workers-without-end": (SMALL, {}, {"WEB_CONCURRENCY": "9" * 5000}, AT_EASE),
     "a-number-of-workers-that-is-none": (SMALL, {}, {"WEB_CONCURRENCY": "auto"}, AT_EASE),
 }
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ FILE = Path("/data/demure.db")
 OURS = place.Access(
     by="demure",
     exists=True,
+    is_file=True,
     hidden=False,
     readable=True,
     writable=True,
@@ -27,9 +29,11 @@ OURS = place.Access(
     mode=0o600,
     folder=Path("/data"),
     folder_mode=0o700,
+    own_folder=True,
     old_keys=False,
 )
 ASK_AS = "if the service runs as root, ask as that (sudo -u root); if as demure, give it the folder"
+OWN = "put it in a folder of its own (DEMURE_DATA_DIR)"
 ACCESS = {
     "ours": (OURS, []),
     "not-there-yet": (
@@ -92,6 +96,34 @@ ACCESS = {
         replace(OURS, folder_mode=0o755),
         [("note", "/data: others can look into it (mode 755)", "chmod 700 /data")],
     ),
+    "a-folder-of-others-to-look-into": (
+        replace(OURS, folder_mode=0o755, own_folder=False),
+        [("note", "/data: others can look into it (mode 755)", OWN)],
+    ),
+    "a-folder-of-others-to-write-into": (
+        replace(OURS, folder_mode=0o1777, own_folder=False),
+        [("problem", "/data: others can write into it (mode 1777)", OWN)],
+    ),
+    "ours-and-shut-among-others": (
+        replace(OURS, readable=False, writable=False, own_folder=False),
+        [
+            (
+                "problem",
+                "/data/demure.db: cannot be read by demure, whose it is",
+                f"chmod u+rw /data/demure.db, and {OWN}; or the disk is mounted to be read only",
+            )
+        ],
+    ),
+    "a-folder-in-the-files-place": (
+        replace(OURS, is_file=False, mode=0o755, folder_mode=0o755),
+        [
+            (
+                "problem",
+                "/data/demure.db: is a folder or a device, and no file",
+                "name a file in DEMURE_DATABASE_URL, or leave it out for demure.db in DEMURE_DATA_DIR",
+            )
+        ],
+    ),
     "a-folder-to-write-into": (
         replace(OURS, folder_mode=0o770),
         [("problem", "/data: others can write into it (mode 770)", "chmod 700 /data")],
@@ -106,6 +138,45 @@ ACCESS = {
 @pytest.mark.parametrize(("access", "expected"), ACCESS.values(), ids=ACCESS)
 def test_access_to_the_file(access: place.Access, expected: list[tuple[str, ...]]):
     assert told(place.check_access(access, FILE)) == expected
+
+
+def test_a_path_in_a_command_is_one_word_to_a_shell():
+    odd = Path("/data/it's; rm -r $HOME")
+    access = replace(OURS, mode=0o644, folder=odd, folder_mode=0o755)
+    advice = [shlex.split(line[2].removesuffix("*")) for line in told(place.check_access(access, odd / "demure.db"))]
+    assert advice == [["chmod", "600", str(odd / "demure.db")], ["chmod", "700", str(odd)]]
+
+
+@pytest.mark.parametrize(
+    ("data", "beside", "mode", "expected"),
+    [
+        ("data", ["demure.db-wal", "demure.db-shm", "keys.txt"], 0o755, True),
+        ("data", ["policies"], 0o755, True),
+        ("other", ["policies"], 0o755, False),
+        ("other", [], 0o755, True),
+        ("data", [], 0o1777, False),
+    ],
+    ids=["nothing-but-ours", "the-data-folder", "others-files", "a-file-alone", "everybodys"],
+)
+def test_a_folder_that_is_demures_alone_is_known(tmp_path: Path, data: str, beside: list[str], mode: int, expected):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("demure.db", *beside):
+        (folder / name).touch()
+    folder.chmod(mode)
+    assert place.look_at_file(folder / "demure.db", tmp_path / data).own_folder is expected
+
+
+@pytest.mark.parametrize("folder", ["/", "/tmp", "/var/lib", "~"])
+def test_a_folder_of_the_system_is_never_demures(folder: str):
+    path = Path(folder).expanduser()
+    assert not place.look_at_file(path / "demure.db", path).own_folder
+
+
+def test_a_folder_and_a_device_are_no_database(tmp_path: Path):
+    for path in (tmp_path, Path("/dev/null")):
+        found = place.look_at_file(path, tmp_path)
+        assert (found.exists, found.is_file, found.is_shut) == (True, False, True)
 
 
 def test_a_file_and_its_folder_are_looked_at(tmp_path: Path):

@@ -15,6 +15,7 @@ from demure.store.schema import DAY_MS
 
 KEYS, ACCESS, REVIEW, WEBHOOKS = "keys", "access", "review", "webhooks"
 _OLD_DAYS = 365
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 def check_keys(settings: Settings, contents: Contents, now_ms: int) -> Iterator[Finding]:
@@ -85,6 +86,12 @@ def check_access(settings: Settings, contents: Contents) -> Iterator[Finding]:
 def _on_hosts(settings: Settings, *, has_keys: bool) -> Iterator[Finding]:
     if settings.hosts:
         yield ok(ACCESS, f"answers to the names {listed(list(settings.hosts))} alone")
+        if _LOOPBACK.isdisjoint(host.lower() for host in settings.hosts):
+            yield note(
+                ACCESS,
+                "DEMURE_HOSTS has no name of this machine for itself: programs here, Prometheus too, get 403 at 127.0.0.1",
+                "add 127.0.0.1 and localhost, unless nobody asks there",
+            )
     elif settings.public and not has_keys:
         yield note(
             ACCESS,

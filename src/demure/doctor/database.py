@@ -75,6 +75,11 @@ def read_file(
 
 
 def _read_file_once(target: Target, path: Path, *, is_open: bool, patience_s: float) -> Condition:
+    if is_open and not Path(f"{path}-shm").exists():
+        raise Unreadable(
+            f"{path}-wal is there and {path.name}-shm is not, as in a folder that was copied: SQLite cannot look without writing",
+            "nothing, if it was copied whole: the next start makes what is missing; ask again after it",
+        )
     how = "mode=ro&readonly_shm=1" if is_open else "mode=ro&immutable=1"
     url = f"{path.resolve().as_uri()}?{how}"
     engine = create_engine("sqlite://", poolclass=NullPool, creator=lambda: sqlite3.connect(url, uri=True))
@@ -114,6 +119,9 @@ def _damage(connection: Connection, patience_s: float) -> str | None:
     return "" if said == "ok" else said
 
 
+_EXTRA = "install demure with its extra postgres; in a clone: pip install '.[postgres]'"
+
+
 def _read_server(target: Target, now_s: Callable[[], float]) -> Condition:
     with _errors(target), _engine(target).connect() as connection:
         return _ask_server(connection, now_s)
@@ -125,7 +133,7 @@ def _engine(target: Target) -> Engine:
     try:
         engine = create_engine(target.url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
     except (ImportError, NoSuchModuleError):
-        raise Unreadable("PostgreSQL needs a driver that is not installed", 'pip install "demure[postgres]"') from None
+        raise Unreadable("PostgreSQL needs a driver that is not installed", _EXTRA) from None
     return engine.execution_options(postgresql_readonly=True)
 
 

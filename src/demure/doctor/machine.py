@@ -22,6 +22,7 @@ SERVICE_BYTES, DECODER_BYTES, SYSTEM_BYTES = (
     20 * MIB,
     110 * MIB,
 )  # a process with two models, an idle decoder, the rest
+_MOST_DIGITS = 6
 _SHM = "/dev/shm"  # noqa: S108  looked at, and nothing written to it
 
 
@@ -57,7 +58,8 @@ def look(environment: Mapping[str, str], root: Path = Path("/")) -> Machine:
 def workers_of(environment: Mapping[str, str]) -> int:
     """Processes that gunicorn.conf.py would start."""
     told = environment.get("WEB_CONCURRENCY", "")
-    return max(1, int(told)) if told.isdecimal() else 1
+    # What is longer is no number of processes, and int() refuses a text of thousands of digits.
+    return max(1, int(told)) if told.isdecimal() and len(told) <= _MOST_DIGITS else 1
 
 
 def check_machine(machine: Machine, settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -67,10 +69,10 @@ def check_machine(machine: Machine, settings: Settings, environment: Mapping[str
     yield from _open_files(machine, settings)
     yield from _large_pages(machine)
     if not machine.temporary_writable:
-        yield problem(
+        yield note(
             CHECK,
-            f"{machine.temporary}: cannot be written; large uploads pass through it",
-            "give the service a folder of its own to write to (TMPDIR)",
+            f"{machine.temporary}: cannot be written; images do not pass through it, other things may",
+            "TMPDIR names another: for gunicorn without --worker-tmp-dir, metrics of workers, restoring an older backup",
         )
     if workers > 1:
         yield _metrics(machine, environment)
@@ -96,7 +98,7 @@ def _memory(machine: Machine, settings: Settings, workers: int) -> Finding:
     swap = f", {in_bytes(machine.swap_bytes)} of swap" if machine.swap_bytes else ", no swap"
     found = f"{in_bytes(memory)} of memory{swap}; demure takes {in_bytes(least)} idle, {in_bytes(most)} at its limits"
     if memory < least:
-        return problem(CHECK, found, "more memory, or fewer DEMURE_THREADS; DEMURE_POLICY=original does with one model")
+        return problem(CHECK, found, f"more memory, or fewer DEMURE_THREADS{' or workers' if workers > 1 else ''}")
     if memory < most:
         return note(
             CHECK,

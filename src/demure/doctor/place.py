@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from demure.settings import Settings
 
 CHECK = "database"
 _MEND = "mend DEMURE_DATABASE_URL, or leave it out for SQLite in DEMURE_DATA_DIR"
+_OWN_FOLDER = "put it in a folder of its own (DEMURE_DATA_DIR)"
 _FORM = (
     "DEMURE_DATABASE_URL: expected sqlite:///path, sqlite:// (nothing is kept) or postgresql://user:password@host/name"
 )
@@ -50,6 +52,7 @@ class Access:
 
     by: str
     exists: bool
+    is_file: bool  # what exists: a regular one, and no folder or device
     hidden: bool  # the folder is somebody's who lets nobody look: whether it exists is not known
     readable: bool
     writable: bool  # with its folder
@@ -57,6 +60,7 @@ class Access:
     mode: int
     folder: Path  # or the nearest one above that is there
     folder_mode: int
+    own_folder: bool  # it is who asks's, and there for demure alone
     old_keys: bool  # keys.txt, of an older version
 
     @property
@@ -66,7 +70,7 @@ class Access:
     @property
     def is_shut(self) -> bool:
         """To who asks: what is in it cannot be told."""
-        return self.hidden or (self.exists and not self.readable)
+        return self.hidden or (self.exists and not (self.readable and self.is_file))
 
 
 def target_of(settings: Settings) -> Target:
@@ -94,6 +98,7 @@ def look_at_file(path: Path, data_dir: Path) -> Access:
     return Access(
         by=_name(os.geteuid()),
         exists=exists,
+        is_file=os.path.isfile(path),  # noqa: PTH113
         hidden=not os.access(folder, os.X_OK),
         readable=os.access(path if exists else folder, os.R_OK),
         writable=os.access(folder, os.W_OK | os.X_OK) and (not exists or os.access(path, os.W_OK)),
@@ -101,8 +106,26 @@ def look_at_file(path: Path, data_dir: Path) -> Access:
         mode=stat.S_IMODE(found.st_mode) if exists else 0o600,
         folder=folder,
         folder_mode=stat.S_IMODE(folder.stat().st_mode) if folder == path.parent else 0o700,
+        own_folder=folder == path.parent and _is_own(folder, path.name, data_dir),
         old_keys=os.path.exists(data_dir / "keys.txt"),  # noqa: PTH110
     )
+
+
+def _is_own(folder: Path, file: str, data_dir: Path) -> bool:
+    """Whether its rights can be changed without harm to others. Never /, /tmp, /var/lib or a home, were they DEMURE_DATA_DIR."""
+    found = folder.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & stat.S_ISVTX:
+        return False
+    try:
+        names = os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        return False
+    path = folder.resolve()
+    if path in (Path("/"), Path.home().resolve()):
+        return False
+    ours = {"keys.txt", *(file + ending for ending in ("", "-wal", "-shm", "-journal"))}
+    is_below = len(path.parts) > 3  # /var/lib/demure, and not /var/lib
+    return (is_below and path == data_dir.resolve()) or (file in names and ours.issuperset(names))
 
 
 def _name(uid: int) -> str:
@@ -113,6 +136,13 @@ def _name(uid: int) -> str:
 
 
 def check_access(access: Access, path: Path) -> Iterator[Finding]:
+    if access.exists and not access.is_file:
+        yield problem(
+            CHECK,
+            f"{path}: is a folder or a device, and no file",
+            "name a file in DEMURE_DATABASE_URL, or leave it out for demure.db in DEMURE_DATA_DIR",
+        )
+        return
     if access.is_shut or not access.writable:
         yield _not_allowed(access, path)
     elif not access.exists:
@@ -121,14 +151,14 @@ def check_access(access: Access, path: Path) -> Iterator[Finding]:
         yield problem(
             CHECK,
             f"{path}: open to others than {access.owner} (mode {access.mode:o}), and pictures are in it",
-            f"chmod 600 {path}*",
+            f"chmod 600 {_quoted(path)}*",
         )
     others_may = "write into it" if access.folder_mode & 0o022 else "look into it" if access.folder_mode & 0o055 else ""
     if others_may:
         yield (problem if access.folder_mode & 0o022 else note)(
             CHECK,
             f"{access.folder}: others can {others_may} (mode {access.folder_mode:o})",
-            f"chmod 700 {access.folder}",
+            f"chmod 700 {_quoted(access.folder)}" if access.own_folder else _OWN_FOLDER,
         )
     if access.old_keys:
         yield note(CHECK, "keys.txt, of an older version, is in DEMURE_DATA_DIR", "nothing: the next start takes it in")
@@ -144,9 +174,19 @@ def _not_allowed(access: Access, path: Path) -> Finding:
         )
     if access.exists:
         found = f"{path}: cannot be {'written' if access.readable else 'read'} by {access.by}, whose it is"
-        return problem(CHECK, found, f"chmod u+rwX {access.folder} {path}; or the disk is mounted to be read only")
+        return problem(CHECK, found, f"{_give_back(access, path)}; or the disk is mounted to be read only")
     return problem(
         CHECK,
         f"{path}: not there, and cannot be made by {access.by}: {access.folder} is {access.owner}'s",
         "let the user that the service runs as write there, or set DEMURE_DATA_DIR to a folder of its own",
     )
+
+
+def _give_back(access: Access, path: Path) -> str:
+    if access.own_folder:
+        return f"chmod u+rwX {_quoted(access.folder)} {_quoted(path)}"
+    return f"chmod u+rw {_quoted(path)}, and {_OWN_FOLDER}"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))

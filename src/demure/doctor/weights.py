@@ -60,7 +60,7 @@ def check_model(spec: ModelSpec, *, asked: bool, expected: tuple[Mapping[str, fl
         return problem(
             CHECK,
             error.message,
-            "copy your own anew; the bundled ones come back by: pip install --force-reinstall demure",
+            "copy your own anew; the bundled ones are in a clone: git checkout src/demure/models, and install it again",
         )
     except DemureError as error:
         return problem(CHECK, error.message, "convert the model anew, or take it out of DEMURE_MODELS_DIR")

@@ -9,8 +9,9 @@ import errno
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import (
@@ -32,18 +33,26 @@ from sqlalchemy.exc import DataError
 from demure.errors import Conflict, InvalidSetting, SourceNotFound, StorageFull
 from demure.store import audit
 from demure.store.database import HEAD, MIGRATIONS, Database, revision, upgrade
-from demure.store.schema import audit_head, counters, metadata
+from demure.store.schema import audit_head, counters, metadata, reviews
 
 _BATCH = 100  # rows; a preview is some tens of kilobytes
 
 
-def backup(database: Database, path: Path) -> None:
+@dataclass(frozen=True)
+class Written:
+    size_bytes: int
+    rows: int  # of all tables
+    reviews: int
+
+
+def backup(database: Database, path: Path) -> Written:
     """Write a new file, readable by its owner alone, while others go on reading and writing.
 
     Raises Conflict if it is there already, StorageFull, and InvalidSetting where it cannot be written.
     """
     with new_file(path) as draft:
-        database.read(lambda source: _write(source, draft))
+        copied = database.read(lambda source: _write(source, draft))
+        return Written(draft.stat().st_size, sum(copied.values()), copied[reviews.name])
 
 
 def restore(database: Database, path: Path, *, replace: bool) -> None:
@@ -112,7 +121,7 @@ def _sync_folder(path: Path) -> None:
         os.close(handle)
 
 
-def _write(source: Connection, draft: Path) -> None:
+def _write(source: Connection, draft: Path) -> Mapping[str, int]:
     if revision(source) != HEAD:
         raise InvalidSetting("the database was brought up to date by another version of demure; use that one")
     with _connected(draft, "rw") as target:
@@ -120,17 +129,21 @@ def _write(source: Connection, draft: Path) -> None:
         target.exec_driver_sql("PRAGMA journal_mode = OFF")
         target.exec_driver_sql("PRAGMA synchronous = OFF")
         upgrade(target)
-        _copy(source, target)
+        copied = _copy(source, target)
         target.commit()
+    return copied
 
 
-def _copy(source: Connection, target: Connection) -> None:
-    """Every row of every table, in place of what is there."""
+def _copy(source: Connection, target: Connection) -> Mapping[str, int]:
+    """Every row of every table, in place of what is there. Returns how many, by the table's name."""
+    copied = dict.fromkeys(metadata.tables, 0)
     for table in metadata.sorted_tables:
         target.execute(delete(table))
         rows = source.execute(select(table), execution_options={"yield_per": _BATCH})
         for part in rows.mappings().partitions():
             target.execute(insert(table), [dict(row) for row in part])
+            copied[table.name] += len(part)
+    return copied
 
 
 @contextmanager
