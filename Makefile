@@ -18,7 +18,7 @@ demo: $(VENV)/run
 	$(BIN)/demure classify examples/coffee.jpg
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

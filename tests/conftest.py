@@ -18,6 +18,16 @@ import demure
 from demure.sandbox import Sandbox
 
 _BROWSER = Path(__file__).parent / "browser"
+_LONG = (
+    *("test_calibrate", "test_try_page_browser", "test_documents_run", "test_faults", "test_review_browser"),
+    *("test_cli_scan", "test_sandbox", "test_hostile", "test_documentation_site", "test_cli", "test_upstreams"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: one file is one process's, and no process should begin a long one when the others are done."""
+    order = {name: number for number, name in enumerate(_LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(scope="session")

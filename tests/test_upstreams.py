@@ -64,10 +64,12 @@ def ended(outcome: bytes | DemureError) -> str | bytes:
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
 def test_a_host_that_behaves_so_ends_in_its_code_by_the_deadline(case: Case):
-    timeout_s = 0.4 if case.ends == LATE else 10
-    started = time.monotonic()
-    outcome, upstream = case.fetched(timeout_s=timeout_s)
-    assert time.monotonic() - started < timeout_s + NOISE_S
+    for timeout_s in (0.4, 4) if case.ends == LATE else (10,):
+        started = time.monotonic()
+        outcome, upstream = case.fetched(timeout_s=timeout_s)
+        assert time.monotonic() - started < timeout_s + NOISE_S
+        if len(upstream.heads) == case.requests:  # or this machine was too busy to ask in so short a time
+            break
     assert (ended(outcome), len(upstream.heads)) == (case.ends, case.requests)
 
 
