@@ -128,5 +128,5 @@ def _is_too_simple(strengths: NDArray[np.float64]) -> bool:
     """
     if np.abs(strengths).max() < _LEAST_STRENGTH:
         return True
-    alike = np.linalg.norm(strengths, 2) ** 2  # the largest singular value
+    alike = np.linalg.eigvalsh(strengths @ strengths.T)[-1]  # the largest singular value, squared
     return bool(alike > _MOST_ALIKE * np.square(strengths).sum())
