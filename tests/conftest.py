@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from databases import postgres
 from playwright.sync_api import Browser, sync_playwright
-from tiny_models import FIVE, WITNESS, add_model, tiny_graph
+from tiny_models import FIVE, LENIENT, RULES, WITNESS, add_model, tiny_graph
 
 import demure
 from demure.sandbox import Sandbox
@@ -50,6 +50,26 @@ def models_dir(tmp_path: Path) -> Path:
     add_model(folder, "colour", tiny_graph(5), FIVE)
     add_model(folder, "redness", tiny_graph(2), WITNESS)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables that make the tiny models and their rules a service's defaults."""
+    folder = tmp_path_factory.mktemp("tiny")
+    models, policies = folder / "models", folder / "policies"
+    models.mkdir()
+    policies.mkdir()
+    add_model(models, "colour", tiny_graph(5), FIVE)
+    add_model(models, "redness", tiny_graph(2), WITNESS)
+    (policies / "colours.toml").write_text(RULES)
+    (policies / "lenient.toml").write_text(LENIENT)
+    return {
+        "DEMURE_MODELS_DIR": str(models),
+        "DEMURE_POLICIES_DIR": str(policies),
+        "DEMURE_MODEL": "colour",
+        "DEMURE_POLICY": "colours",
+        "DEMURE_CONTEXTS": "chat=lenient",
+    }
 
 
 @pytest.fixture(scope="session", autouse=True)

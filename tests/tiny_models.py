@@ -92,3 +92,4 @@ redness = { at_least = 0.8 }
 risk = { at_most = 0.2 }
 redness = { at_most = 0.2 }
 """
+LENIENT = 'name = "lenient"\n[safe]\nhentai = { at_most = 0.5 }'

@@ -9,32 +9,9 @@ import httpx
 import pytest
 from processes import free_port
 from service import serving, settings_for
-from tiny_models import FIVE, RULES, WITNESS, add_model, tiny_graph
 
 from demure.hooks.judges import judges
 from demure.keys import make_key
-
-LENIENT = 'name = "lenient"\n[safe]\nhentai = { at_most = 0.5 }'
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The variables that make the tiny models and rules the defaults."""
-    folder = tmp_path_factory.mktemp("tiny")
-    models, policies = folder / "models", folder / "policies"
-    models.mkdir()
-    policies.mkdir()
-    add_model(models, "colour", tiny_graph(5), FIVE)
-    add_model(models, "redness", tiny_graph(2), WITNESS)
-    (policies / "colours.toml").write_text(RULES)
-    (policies / "lenient.toml").write_text(LENIENT)
-    return {
-        "DEMURE_MODELS_DIR": str(models),
-        "DEMURE_POLICIES_DIR": str(policies),
-        "DEMURE_MODEL": "colour",
-        "DEMURE_POLICY": "colours",
-        "DEMURE_CONTEXTS": "chat=lenient",
-    }
 
 
 @pytest.fixture(scope="session")
