@@ -25,7 +25,7 @@ class Fetching:
     def __init__(self, limits: FetchLimits | None, at_once: int, per_host: int = PER_HOST) -> None:
         """`at_once` are the images, over all hosts, that are fetched or on their way to what comes after."""
         self._limits = limits
-        self._loop = asyncio.new_event_loop()
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._places = asyncio.Semaphore(at_once)
         self._under_way: set[asyncio.Task[object]] = set()
@@ -33,10 +33,12 @@ class Fetching:
 
     def begin(self, url: str, then: Callable[[bytes], Awaitable[T]]) -> Future[T]:
         """What `then`, called in the loop, makes of the URL's bytes. It may raise what Fetcher.fetch raises."""
-        if self._thread is None:
-            self._fetcher = Fetcher(self._limits or FetchLimits())
-            self._thread = threading.Thread(target=self._loop.run_forever, name="fetching")
-            self._thread.start()
+        with self._starting:
+            if self._thread is None:
+                self._loop = asyncio.new_event_loop()
+                self._fetcher = Fetcher(self._limits or FetchLimits())
+                self._thread = threading.Thread(target=self._loop.run_forever, name="fetching")
+                self._thread.start()
         return asyncio.run_coroutine_threadsafe(self._fetch(url, then), self._loop)
 
     async def _fetch(self, url: str, then: Callable[[bytes], Awaitable[T]]) -> T:
@@ -58,7 +60,7 @@ class Fetching:
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
-        self._loop.close()
+            self._loop.close()
 
     async def _end(self) -> None:
         # Ours alone: what they have begun ends with them.
