@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import termios
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,6 +46,11 @@ def alive(pid: int) -> bool:
 
 def children(sandbox: Sandbox) -> list[int]:
     return [child.process.pid for child in sandbox._idle]
+
+
+def unread_bytes(connection: socket.socket) -> int:
+    """What the other side has not read yet, and what the kernel needs to keep it."""
+    return int.from_bytes(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 RECIPES = {
@@ -279,6 +287,24 @@ def test_a_child_that_is_killed_as_the_image_is_sent_is_nobodys_fault_either():
         sandbox._idle += doomed
         with pytest.raises(Overloaded, match="killed before they see an image"):
             sandbox.prepare(PICTURE, RECIPE)
+
+
+@pytest.mark.parametrize("size", [0, 4_000_000], ids=["all of it sent", "half of it sent"])
+def test_a_child_that_is_killed_before_it_has_read_the_image_is_nobodys_fault(size: int):
+    """As when a system that runs out of memory kills what waits for its turn on a processor."""
+    data = PICTURE + bytes(size)  # more than a socket's buffer holds, or less
+    with Sandbox() as sandbox, ThreadPoolExecutor() as pool:
+        sandbox.prepare(PICTURE, RECIPE)
+        (child,) = sandbox._idle
+        os.kill(child.process.pid, signal.SIGSTOP)
+        answer = pool.submit(sandbox.prepare, data, RECIPE)
+        unread = [0, 1]
+        while unread[-1] != unread[-2] or not unread[-1]:  # until all is sent that will be
+            time.sleep(0.1)
+            unread.append(unread_bytes(child.connection))
+        os.kill(child.process.pid, signal.SIGKILL)
+        assert answer.result() == prepare(data, RECIPE)
+        assert sandbox.restarts == 1
 
 
 NO_PYTHONS = {"uWSGI": "/usr/sbin/uwsgi", "uWSGI of Debian": "/usr/bin/uwsgi_python311", "unknown": "", "none": None}

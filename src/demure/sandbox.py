@@ -198,22 +198,26 @@ class _Child:
             "the image broke its decoder", Undecodable, f"decoding took longer than {timeout_s:g} s (timeout_s)"
         ):
             self.connection.settimeout(timeout_s)
-            header = {"size": len(data), "recipe": sandbox_child.format_recipe(recipe)}
-            self._send(header, data)
-            answer = sandbox_child.receive_header(self.connection, end)
-            if answer is None:
-                raise ConnectionError("it died")
+            answer = self._ask({"size": len(data), "recipe": sandbox_child.format_recipe(recipe)}, data, end)
             if "error" not in answer:
                 return self._receive_inputs(answer, recipe, end)
             self.retired = bool(answer.get("retire"))
             error = _error_from_wire(answer)
         raise error
 
-    def _send(self, header: dict[str, Any], data: bytes) -> None:
+    def _ask(self, header: dict[str, Any], data: bytes, end: float) -> dict[str, Any]:
+        """It reads all before it looks at any, and one that dies sooner leaves bytes behind in the socket's buffer.
+
+        Linux tells these two ends apart: the first answers with a reset, a death after the last byte was read with an end of file.
+        """
         try:
             sandbox_child.send(self.connection, header, [data])
-        except ConnectionError as error:  # it reads all before it looks at any
+            answer = sandbox_child.receive_header(self.connection, end)
+        except (BrokenPipeError, ConnectionResetError) as error:
             raise _DiedBefore from error
+        if answer is None:
+            raise ConnectionError("it died")
+        return answer
 
     def _receive_inputs(self, header: dict[str, Any], recipe: Recipe, end: float) -> Inputs:
         media = _media_from_wire(header["media"], recipe.limits)
