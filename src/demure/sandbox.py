@@ -208,7 +208,7 @@ class _Child:
     def _ask(self, header: dict[str, Any], data: bytes, end: float) -> dict[str, Any]:
         """It reads all before it looks at any, and one that dies sooner leaves bytes behind in the socket's buffer.
 
-        Linux tells these two ends apart: the first answers with a reset, a death after the last byte was read with an end of file.
+        Linux tells the two deaths apart: bytes left behind are a connection reset, none an end of file.
         """
         try:
             sandbox_child.send(self.connection, header, [data])
