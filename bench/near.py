@@ -37,7 +37,7 @@ from rich.console import Console
 from rich.table import Table
 from stages import processor
 
-from demure.grounds import flatten
+from demure.decoding.grounds import flatten
 from demure.near import NearIndex
 from demure.pdq import MAX_SIDE, MIN_QUALITY, fingerprint
 

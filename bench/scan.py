@@ -98,7 +98,7 @@ def memory(folder: Path) -> None:
 
 
 def scan(pictures: Path, out: Path, cores: set[int]) -> list[str]:
-    program = ["taskset", "--cpu-list", ",".join(map(str, sorted(cores))), sys.executable, "-m", "demure.cli"]
+    program = ["taskset", "--cpu-list", ",".join(map(str, sorted(cores))), sys.executable, "-m", "demure"]
     return [*program, "scan", str(pictures), "-o", str(out)]
 
 

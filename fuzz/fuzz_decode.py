@@ -15,8 +15,8 @@ from images import keep_signature, seeds
 
 with atheris.instrument_imports(include=["demure", "PIL", "pi_heif"]):
     from demure.decode import MOST_PICTURES, DecodeLimits, Frame, decode
+    from demure.decoding.formats import Format
     from demure.errors import ImageError, SourceError
-    from demure.formats import Format
     from demure.inputs import Inputs, Recipe, prepare
     from demure.preprocess import Fidelity, Resize
 

@@ -7,10 +7,9 @@ from harness import check, fuzz
 from images import keep_signature, seeds
 
 with atheris.instrument_imports(include=["demure"]):
-    from demure.animation import Part, gif_parts, png_parts
-    from demure.errors import ImageError, SourceError
-    from demure.formats import Format, sniff
-    from demure.structure import (
+    from demure.decoding.animation import Part, gif_parts, png_parts
+    from demure.decoding.formats import Format, sniff
+    from demure.decoding.structure import (
         check_avif,
         check_bmp,
         check_png,
@@ -19,6 +18,7 @@ with atheris.instrument_imports(include=["demure"]):
         walk_gif,
         with_alpha_told,
     )
+    from demure.errors import ImageError, SourceError
 
 LIMIT = 20
 

@@ -13,8 +13,8 @@ from harness import check, fuzz
 
 with atheris.instrument_imports(include=["demure", "json"]):
     from demure.decode import DecodeLimits
+    from demure.decoding.formats import Format
     from demure.errors import ImageError, SourceError, Undecodable
-    from demure.formats import Format
     from demure.inputs import Inputs, Recipe, Row
     from demure.preprocess import Crop, Fidelity, Fit, Luma, Resize
     from demure.sandbox import _Child

@@ -19,15 +19,16 @@ from demure.sandbox import Sandbox
 
 _BROWSER = Path(__file__).parent / "browser"
 _LONG = (
-    *("test_calibrate", "test_try_page_browser", "test_documents_run", "test_faults", "test_review_browser"),
-    *("test_cli_scan", "test_sandbox", "test_hostile", "test_documentation_site", "test_cli", "test_upstreams"),
+    *("test_calibrate", "web/test_try_page_browser", "test_documents_run", "web/test_faults", "web/test_review_browser"),
+    *("cli/test_scan", "test_sandbox", "test_hostile", "test_documentation_site", "cli/test_app", "test_upstreams"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: one file is one process's, and no process should begin a long one when the others are done."""
-    order = {name: number for number, name in enumerate(_LONG)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    here = Path(__file__).parent
+    order = {here / f"{name}.py": number for number, name in enumerate(_LONG)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 @pytest.fixture(scope="session")

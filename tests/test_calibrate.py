@@ -10,10 +10,10 @@ import pytest
 import worlds
 from worlds import CLEAR, FRAMED, GRAINED, MODEL, ONE_USELESS, TIED, Kind, Sites, World
 
-from demure.binomial import at_most, most_errors
 from demure.calibrate import Target, _Pool, calibrate, choose, split_error
 from demure.errors import InvalidLabels, InvalidPolicy, TooFewLabels
-from demure.labelled import LabelledSet
+from demure.evaluation.binomial import at_most, most_errors
+from demure.evaluation.labelled import LabelledSet
 from demure.policy import Bound, Outcome, Policy, decide
 from demure.policy_file import parse_policy, policy_text
 from demure.reviews import Verdict

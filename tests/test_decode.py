@@ -21,9 +21,9 @@ from pictures import animation, encode, gradient, noise
 from PIL import Image, ImageOps
 
 from demure.decode import DecodeLimits, decode
+from demure.decoding.formats import Format
+from demure.decoding.sampling import sample_indices
 from demure.errors import ImageError, TooLarge, TooManyFrames, TooManyPixels, Undecodable, UnsupportedFormat
-from demure.formats import Format
-from demure.sampling import sample_indices
 
 LIMITS = DecodeLimits()
 SOURCE = gradient(96, 64)

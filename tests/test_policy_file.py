@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from demure.drift import BINS
 from demure.errors import InvalidPolicy
+from demure.evaluation.drift import BINS
 from demure.policy import Bound, Policy
 from demure.policy_file import SHIPPED, find_policy, parse_policy, policy_text
 from demure.promise import Promise

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from demure.budget import Budget
+from demure.decoding.formats import sniff
+from demure.decoding.structure import count_jpeg_scans, walk_gif
 from demure.errors import (
     DemureError,
     EmptyBody,
@@ -25,7 +27,6 @@ from demure.errors import (
     Overloaded,
     UnsupportedFormat,
 )
-from demure.formats import sniff
 from demure.inputs import Recipe
 from demure.keys import Key, Scope, find_key, parse_key, parse_keys
 from demure.policy import Outcome, decide, sort_score
@@ -34,7 +35,6 @@ from demure.preprocess import Crop, Fidelity, Jpeg, Resize
 from demure.sandbox_child import format_recipe, parse_recipe
 from demure.scores import Category
 from demure.settings import PREFIX, Settings, read_settings
-from demure.structure import count_jpeg_scans, walk_gif
 from demure.web.submission import Submission, read_submission
 
 # --- Policy -----------------------------------------------------------------------------------------------------------

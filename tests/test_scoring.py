@@ -29,11 +29,11 @@ from upstream import LOOPBACK
 from demure.classifier import Classifier, Classifiers
 from demure.decode import DecodeLimits
 from demure.errors import DamagedWeights, InvalidModel, NotAnImage, SourceNotFound, StorageUnavailable
+from demure.evaluation.gathering import count_near
+from demure.evaluation.labelled import LabelledSet
+from demure.evaluation.labels import LabelledImages, read_labels
 from demure.fetch import FetchLimits
 from demure.fetching import PER_HOST, Fetching
-from demure.gathering import count_near
-from demure.labelled import LabelledSet
-from demure.labels import LabelledImages, read_labels
 from demure.models import Registry
 from demure.pipeline import Screener
 from demure.policy_file import parse_policy
@@ -398,7 +398,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from demure.classifier import Classifier, Classifiers
-from demure.labels import read_labels
+from demure.evaluation.labels import read_labels
 from demure.models import Registry
 from demure.score_cache import ScoreCache
 from demure.scoring import score_labels

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demure.calibrate import Target, calibrate
-from demure.labelled import LabelledSet
+from demure.evaluation.labelled import LabelledSet
 from demure.policy import Bound, Policy
 
 MODEL = "model"

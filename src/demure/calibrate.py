@@ -24,11 +24,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from demure.binomial import CONFIDENCE, fewest_images, most_errors, none_of
-from demure.drift import BINS, EDGES
 from demure.errors import InvalidPolicy, TooFewLabels
-from demure.labelled import LabelledSet
-from demure.nested import Axis, Floats, Path, paths
+from demure.evaluation.binomial import CONFIDENCE, fewest_images, most_errors, none_of
+from demure.evaluation.drift import BINS, EDGES
+from demure.evaluation.labelled import LabelledSet
+from demure.evaluation.nested import Axis, Floats, Path, paths
 from demure.policy import Bound, Outcome, Policy
 from demure.promise import Promise
 from demure.reviews import Verdict

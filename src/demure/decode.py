@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from demure.colour import Look
+from demure.decoding.colour import Look
+from demure.decoding.formats import READ, Format, sniff
+from demure.decoding.grounds import MOST_GROUNDS, eight_bits, flatten
+from demure.decoding.sampling import sample_indices
+from demure.decoding.sources import Source, open_source
+from demure.decoding.structure import count_jpeg_scans
 from demure.errors import ImageError, TooLarge, TooManyFrames, TooManyPixels, Undecodable
-from demure.formats import READ, Format, sniff
-from demure.grounds import MOST_GROUNDS, eight_bits, flatten
-from demure.sampling import sample_indices
-from demure.sources import Source, open_source
-from demure.structure import count_jpeg_scans
 
 MIB = 1024 * 1024
 MOST_PICTURES = 2 * MOST_GROUNDS  # of a frame: as it lies and as a screen shows it
@@ -40,7 +40,7 @@ class DecodeLimits:
     max_pixels: int = 50_000_000  # a frame; too_many_pixels
     max_total_pixels: int = 300_000_000  # decoded over all frames; too_many_pixels
     max_frames: int = 1_000  # in the file; too_many_frames
-    max_sampled_frames: int = 32  # scored: see demure.sampling; no error
+    max_sampled_frames: int = 32  # scored: see demure.decoding.sampling; no error
     max_scans: int = 100  # of a JPEG; undecodable
     timeout_s: float = 5.0  # enforced by the sandbox; undecodable
 

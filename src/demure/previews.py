@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from PIL import Image
 
 from demure.decode import DecodeLimits
+from demure.decoding.sampling import sample_indices
 from demure.errors import Undecodable
 from demure.inputs import Inputs, Recipe
 from demure.preprocess import Fit, Pixels
-from demure.sampling import sample_indices
 
 MAX_SIDE, STRIP_MAX_SIDE = 512, 160  # pixels
 STRIP_LENGTH = 32

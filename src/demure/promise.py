@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from demure.drift import BINS
 from demure.errors import DemureError
+from demure.evaluation.drift import BINS
 
 MOST_IMAGES = 10**9
 

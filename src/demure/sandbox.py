@@ -22,8 +22,8 @@ from typing import Any, Self
 
 from demure import sandbox_child
 from demure.decode import MIB, MOST_PICTURES, DecodeLimits, Media
+from demure.decoding.formats import Format
 from demure.errors import DemureError, ImageError, InvalidSetting, Overloaded, SourceError, Undecodable, by_code
-from demure.formats import Format
 from demure.inputs import Inputs, Recipe, Row
 from demure.preprocess import Fidelity, Pixels, can_make, output_dtype
 

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, cast
 from demure.classifier import Classifier
 from demure.decode import DecodeLimits
 from demure.errors import DemureError, FetchError, ImageError, Overloaded, SourceError, TimedOut
+from demure.evaluation.gathering import NO_GROUP, Collected, Column, columns_of
+from demure.evaluation.labelled import LabelledSet
+from demure.evaluation.labels import Labels, is_url
 from demure.fetching import Fetching
-from demure.gathering import NO_GROUP, Collected, Column, columns_of
 from demure.inputs import Inputs, prepare
-from demure.labelled import LabelledSet
-from demure.labels import Labels, is_url
 from demure.machine import usable_processors
 from demure.pipeline import MIN_SIDE, classify_rows, fingerprints_of, read_source, recipe_for, with_luma
 from demure.preprocess import Fidelity

@@ -23,7 +23,7 @@ from demure.printable import printable
 from demure.screening import Screening
 
 if TYPE_CHECKING:
-    from demure.standing import Standing
+    from demure.evaluation.standing import Standing
     from demure.store.events import Outbox
     from demure.store.figures import Waiting
 

@@ -13,9 +13,9 @@ from sqlalchemy import select
 
 from demure.checks import SpotChecks, is_chosen
 from demure.desk import Desk, Wish
-from demure.drift import BINS
 from demure.errors import SourceNotFound, StorageFull, Undecodable
-from demure.live import Stratum
+from demure.evaluation.drift import BINS
+from demure.evaluation.live import Stratum
 from demure.memory import Memory
 from demure.policy import Outcome
 from demure.policy_file import find_policy

@@ -11,12 +11,12 @@ from sqlalchemy import insert
 
 from demure.checks import is_chosen, is_kept
 from demure.errors import InvalidLabels
+from demure.evaluation.verdicts import read_verdicts
 from demure.policy import Outcome
 from demure.reviews import Kind, State, Verdict
 from demure.store import checks
 from demure.store.database import Database
 from demure.store.schema import DAY_MS, reviews, tallies
-from demure.verdicts import read_verdicts
 
 DAY = 20_000
 WITNESSES = {"open_nsfw"}

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from service import settings_for
 
-from demure.drift import BINS
 from demure.errors import DamagedWeights, InvalidPolicy, InvalidSetting, UnknownModel, UnknownPolicy
+from demure.evaluation.drift import BINS
 from demure.policy_file import parse_policy, policy_text
 from demure.promise import Promise
 from demure.web.app import create_app

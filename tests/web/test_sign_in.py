@@ -22,8 +22,8 @@ from service import NO_TLS, listening
 from starlette.exceptions import HTTPException
 from typer.testing import CliRunner
 
-from demure import cli_users
 from demure.accounts import Passwords, Role, Session
+from demure.cli.users import users_app
 from demure.errors import DemureError, NotPermitted
 from demure.keys import Key, make_key
 from demure.store.users import Users
@@ -783,7 +783,7 @@ def shell(tmp_path, monkeypatch):
     monkeypatch.setenv("DEMURE_DATA_DIR", str(tmp_path))
 
     def run(*words: str) -> list[str]:
-        result = CliRunner().invoke(cli_users.users_app, list(words), catch_exceptions=False)
+        result = CliRunner().invoke(users_app, list(words), catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return result.stdout.splitlines()  # a service of another test may write its log to the other
 

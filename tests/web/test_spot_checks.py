@@ -28,8 +28,8 @@ from structlog.testing import capture_logs
 from demure.checks import Draw
 from demure.decode import Media
 from demure.desk import Wish
-from demure.drift import BINS
 from demure.errors import StorageFull
+from demure.evaluation.drift import BINS
 from demure.keys import make_key
 from demure.policy import Outcome
 from demure.policy_file import find_policy

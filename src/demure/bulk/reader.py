@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
+from demure.evaluation.labels import is_url
 from demure.fetch import FetchLimits
 from demure.fetching import Fetching
-from demure.labels import is_url
 from demure.pipeline import read_source
 
 _AHEAD = 4  # URLs a thread: what is fetched is held, 20 MiB each at most

@@ -18,8 +18,8 @@ from typing import TextIO
 from demure.bulk.output import FIRST_COLUMNS, plain
 from demure.bulk.patterns import Choice, Pattern, is_pattern, split_pattern
 from demure.errors import InvalidLabels, InvalidList, SourceNotFound
+from demure.evaluation.labels import is_url
 from demure.folders import is_junk, leads_inside
-from demure.labels import is_url
 from demure.listing import CSV, JSON_LINES, Listing, Row, shown
 
 TEXT = (".txt",)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from demure.confinement import landlock_version
 from demure.decode import DecodeLimits
+from demure.decoding.formats import Format
 from demure.doctor.finding import Finding, in_bytes, listed, note, ok, problem
 from demure.errors import DemureError, Overloaded
-from demure.formats import Format
 from demure.inputs import Inputs, Recipe
 from demure.preprocess import Fit
 from demure.sandbox import Sandbox

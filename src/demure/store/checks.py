@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select, update
 
 from demure.checks import SEED_BYTES, Draw, SpotChecks, is_chosen
-from demure.drift import BINS, bin_of
-from demure.live import Stratum
+from demure.evaluation.drift import BINS, bin_of
+from demure.evaluation.live import Stratum
 from demure.policy import Outcome
 from demure.reviews import Judgement, Kind, State, Verdict
 from demure.store.database import insert_into, insert_new

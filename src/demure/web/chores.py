@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 from demure.courier import Courier
 from demure.desk import Desk
 from demure.errors import DemureError
+from demure.evaluation.standing import Standing, default_of, known_now
 from demure.policy import Policy
 from demure.post import Poster
-from demure.standing import Standing, default_of, known_now
 from demure.store.events import Outbox, outbox
 from demure.store.figures import Waiting, waiting
 from demure.store.retention import keep_of, sweep

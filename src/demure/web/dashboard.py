@@ -11,9 +11,9 @@ from starlette.responses import RedirectResponse, Response
 
 from demure.accounts import Session
 from demure.checks import SpotChecks
+from demure.evaluation.shares import at_least, at_most, given_percent, percent
+from demure.evaluation.standing import DAYS, default_of, known_to_all
 from demure.reviews import Kind, Review, State
-from demure.shares import at_least, at_most, given_percent, percent
-from demure.standing import DAYS, default_of, known_to_all
 from demure.store.custody import Escalation, escalations
 from demure.store.events import DeadLetter, dead_letters
 from demure.store.figures import HOURS, escalated, figures
