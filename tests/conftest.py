@@ -19,7 +19,13 @@ from demure.sandbox import Sandbox
 
 _BROWSER = Path(__file__).parent / "browser"
 _LONG = (
-    *("test_calibrate", "web/test_try_page_browser", "test_documents_run", "web/test_faults", "web/test_review_browser"),
+    *(
+        "test_calibrate",
+        "web/test_try_page_browser",
+        "test_documents_run",
+        "web/test_faults",
+        "web/test_review_browser",
+    ),
     *("cli/test_scan", "test_sandbox", "test_hostile", "test_documentation_site", "cli/test_app", "test_upstreams"),
 )
 
