@@ -88,6 +88,22 @@ def test_little_more_is_left_to_people_than_an_oracle_would(sites: Sites, repeti
     assert 0 <= worlds.run(sites, repetitions, seed=7).left - best <= points
 
 
+# Where labels of one kind are few, every exact test must leave more than that: four points above what one leaves that knows the best rules.
+SCARCE = [
+    Sites(CLEAR, 500, 9_500, Target(0.01, 0.005)),
+    Sites(ONE_USELESS, 500, 9_500, Target(0.01, 0.005)),
+    Sites(ONE_USELESS, 5_000, 5_000, Target(0.005, 0.002)),
+    Sites(GRAINED, 2_000, 8_000, Target(0.005, 0.002)),
+]
+
+
+@pytest.mark.parametrize("sites", SCARCE, ids=name)
+def test_where_labels_are_scarce_little_more_is_left_than_must_be(sites: Sites):
+    least = sites.world.floor(sites.target, sites.adult, sites.safe)
+    assert least > sites.world.oracle(sites.target, sites.base_rate) + 0.04
+    assert worlds.run(sites, 20, seed=7).left - least <= 0.04
+
+
 # --- How many labels it takes ------------------------------------------------------------------------------------------
 
 
@@ -119,6 +135,15 @@ def test_what_is_lacking_is_told_as_it_is_after_the_other_side_has_lent():
     """With 50,000 safe images all but nothing of the error is free: 598 adult images are enough, and 500 are there."""
     with pytest.raises(TooFewLabels, match="label 98 more adult images,"):
         split_error(500, 50_000, Target(0.005, 0.002))
+
+
+@pytest.mark.parametrize(("adult", "learned"), [(500, 132), (400, 32), (368, 0)])
+def test_no_more_images_are_tested_on_than_the_errors_need(adult: int, learned: int):
+    """0.99 ** 368 = 0.0248 and 0.99 ** 367 = 0.0250: that many without an error prove one per cent, and so do all up to 500."""
+    labelled = CLEAR.sample(adult, 2_000, np.random.default_rng(5))
+    side = calibrate(labelled, MODEL, CLEAR.shape, Target(0.01, 0.01)).missed
+    assert side is not None
+    assert (side.tested, side.learned) == (368, learned)
 
 
 @pytest.mark.parametrize(
@@ -287,15 +312,16 @@ def test_a_question_that_cannot_be_answered_is_refused(labelled, model: str, sha
 
 
 def test_the_learning_images_are_not_those_that_are_tested_on(labelled: LabelledSet):
+    """Nine errors prove one per cent of nine tenths of 2,000 images, and of 1,705 or more (0.02493; of 1,704 0.02506)."""
     found = calibrate(labelled, MODEL, CLEAR.shape, TARGET).missed
     assert found is not None
-    assert (found.learned, found.tested) == (200, 1_800)
-    assert found.errors == most_errors(1_800, 0.01, 0.025) or math.isclose(found.strictness, 0)
+    assert (found.learned, found.tested) == (295, 1_705)
+    assert found.errors == 9 or math.isclose(found.strictness, 0)
 
 
 def test_where_labels_are_scarce_all_are_tested_on():
-    """1,000 labels prove it, 900 do not: the path is then the even one."""
-    found = calibrate(CLEAR.sample(740, 4_000, np.random.default_rng(8)), MODEL, CLEAR.shape, Target(0.005, 0.005))
+    """736 labels prove it, 735 do not: the path is then the even one."""
+    found = calibrate(CLEAR.sample(736, 4_000, np.random.default_rng(8)), MODEL, CLEAR.shape, Target(0.005, 0.005))
     assert found.missed is not None
-    assert (found.missed.learned, found.missed.tested) == (0, 740)
+    assert (found.missed.learned, found.missed.tested) == (0, 736)
     assert set(found.missed.path.weights) == {1.0}

@@ -15,7 +15,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from demure.calibrate import Target, calibrate
+from demure.calibrate import Target, calibrate, split_error
+from demure.evaluation.binomial import fewest_images, most_errors, upper
 from demure.evaluation.labelled import LabelledSet
 from demure.policy import Bound, Policy
 
@@ -92,22 +93,55 @@ class World:
 
     def oracle(self, target: Target, base_rate: float) -> float:
         """No rule of two bounds that truly keeps the promise leaves less to people."""
-        safe = self._best("at_most", self.adult, self.safe, target.max_missed)
-        adult = self._best("at_least", self.safe, self.adult, target.max_false_alarm)
-        decided = [self.meets(adult, kinds) + self.meets(safe, kinds) for kinds in (self.adult, self.safe)]
+        return self._left_by_the_best([target.max_missed], [target.max_false_alarm], base_rate)
+
+    def floor(self, target: Target, adult: int, safe: int) -> float:
+        """What is left, on average, where the best rules for every strictness are known, and labels only prove which may be used.
+
+        Of n images with at most k errors the loosest rule that passes is the one before the error k + 1: the share that it truly
+        wrongs is that order statistic's, distributed as Beta(k + 1, n - k). As few images as allow so many errors allow most.
+        """
+        missed, false_alarm = split_error(adult, safe, target)
+        shares = []
+        for n, share, error in ((adult, target.max_missed, missed), (safe, target.max_false_alarm, false_alarm)):
+            errors = most_errors(n, share, error)
+            shares.append(_shares_before_an_error(errors, fewest_images(share, error, errors)))
+        return self._left_by_the_best(*shares, adult / (adult + safe))
+
+    def _left_by_the_best(self, missed: Sequence[float], false_alarm: Sequence[float], base_rate: float) -> float:
+        """On average over what each side's rule truly wrongs."""
+        sides = [
+            [self._best("at_most", self.adult, self.safe, share) for share in missed],
+            [self._best("at_least", self.safe, self.adult, share) for share in false_alarm],
+        ]
+        decided = [
+            sum(sum(self.meets(rule, kinds) for rule in rules) / len(rules) for rules in sides)
+            for kinds in (self.adult, self.safe)
+        ]
         return max(0.0, 1 - base_rate * decided[0] - (1 - base_rate) * decided[1])
 
     def _best(self, relation: str, wronged: Sequence[Kind], wanted: Sequence[Kind], share: float) -> list[Bound]:
-        """Of two bounds, each limit of the first with the loosest of the second that it allows."""
-        found = []
-        for first in np.arange(-3, 8, 0.05):
-            ends = (-12.0, 12.0) if relation == "at_most" else (12.0, -12.0)  # the strict, the loose
-            for _ in range(40):
-                middle = sum(ends) / 2
-                fits = self.meets(self._bounds(relation, first, middle), wronged) <= share
-                ends = (middle, ends[1]) if fits else (ends[0], middle)
-            found.append(self._bounds(relation, first, ends[0]))
-        return max((rule for rule in found if self.meets(rule, wronged) <= share), key=lambda r: self.meets(r, wanted))
+        """Of two bounds, each limit of the first with the loosest of the second that it allows; then again, finer, about the best."""
+
+        def best(firsts: NDArray[np.float64]) -> tuple[float, float]:
+            rules = ((first, self._loosest(relation, first, wronged, share)) for first in firsts)
+            fitting = ((self.meets(self._bounds(relation, *rule), wanted), rule) for rule in rules)
+            return max((worth, rule) for worth, rule in fitting if self._fits(relation, rule, wronged, share))[1]
+
+        rough, _ = best(np.arange(-3, 8, 0.1))
+        return self._bounds(relation, *best(np.arange(rough - 0.1, rough + 0.1, 0.002)))
+
+    def _loosest(self, relation: str, first: float, wronged: Sequence[Kind], share: float) -> float:
+        strict, loose = (-12.0, 12.0) if relation == "at_most" else (12.0, -12.0)
+        for _ in range(40):
+            middle = (strict + loose) / 2
+            strict, loose = (
+                (middle, loose) if self._fits(relation, (first, middle), wronged, share) else (strict, middle)
+            )
+        return strict
+
+    def _fits(self, relation: str, limits: tuple[float, float], wronged: Sequence[Kind], share: float) -> bool:
+        return self.meets(self._bounds(relation, *limits), wronged) <= share
 
     def _bounds(self, relation: str, *limits: float) -> list[Bound]:
         return [Bound(n, relation, 1 / (1 + math.exp(-x))) for n, x in zip(self.names, limits, strict=True)]
@@ -126,6 +160,11 @@ class World:
         return self.grain * (
             math.floor(steps + 1e-6) + 0.5 if bound.relation == "at_most" else math.ceil(steps - 1e-6) - 0.5
         )
+
+
+def _shares_before_an_error(errors: int, images: int, points: int = 15) -> list[float]:
+    """Quantiles of Beta(errors + 1, images - errors), evenly spread."""
+    return [upper(errors, images, 1 - (point + 0.5) / points) for point in range(points)]
 
 
 def _between(mean: float, low: float, high: float) -> float:

@@ -33,7 +33,7 @@ from demure.policy import Bound, Outcome, Policy
 from demure.promise import Promise
 from demure.reviews import Verdict
 
-_LEARN = 0.1  # of the images that can be wronged: what chooses the path
+_LEARN = 0.1  # of the images that can be wronged, at least: what chooses the path
 _BUDGETS = (1, 2, 4)  # times the promised share: a path is judged at several, as errors are few and chance is large
 
 Indices = NDArray[np.intp]
@@ -178,6 +178,18 @@ def choose(
     return Side(path, entry, float(strictness), len(learn), len(test), int(np.count_nonzero(tested > strictness)))
 
 
+def _to_test(wronged: int, share: float, error: float) -> int:
+    """How many of the images that can be wronged the rules are tested on; the others choose the path.
+
+    As few as prove the share with as many errors as all but a tenth would: fewer images and no fewer errors are a looser rule.
+    """
+    most = wronged - int(_LEARN * wronged)
+    errors = most_errors(most, share, error)
+    if errors < 0:  # then all are needed, or nearly all
+        errors = most_errors(wronged, share, error)
+    return fewest_images(share, error, errors)
+
+
 def _worth(entry: Floats, wanted: Indices, learn: Indices, share: float) -> float:
     """How many of the wanted images a path lets in, for about the share of the others."""
     lured = np.sort(entry[learn])[::-1]
@@ -241,9 +253,7 @@ class _Pool:
         is_wanted = self.is_adult == (verdict is Verdict.ADULT)
         ways, entries = self._paths(verdict, is_wanted)
         wronged = random.permutation(np.flatnonzero(~is_wanted))
-        learned = int(_LEARN * len(wronged)) if len(ways) > 1 else 0
-        if most_errors(len(wronged) - learned, share, error) < 0:
-            learned = 0
+        learned = len(wronged) - _to_test(len(wronged), share, error) if len(ways) > 1 else 0
         return choose(ways, entries, np.flatnonzero(is_wanted), wronged[:learned], wronged[learned:], share, error)
 
     def _paths(self, verdict: Verdict, is_wanted: NDArray[np.bool_]) -> tuple[tuple[Path, ...], Entries]:

@@ -129,6 +129,13 @@ def test_the_fewest_images_prove_the_share_and_one_less_does_not(share, error):
     assert fewest == 1 or (1 - Fraction(share)) ** (fewest - 1) > error
 
 
+@pytest.mark.parametrize("errors", [1, 3, 40])
+@pytest.mark.parametrize(("share", "error"), [(0.01, 0.025), (0.2, 0.05), (0.5, 0.9)])
+def test_with_errors_too_the_fewest_images_prove_the_share_and_one_less_does_not(share, error, errors):
+    fewest = fewest_images(share, error, errors)
+    assert tail(errors, fewest, share) <= error < tail(errors, fewest - 1, share)
+
+
 @pytest.mark.parametrize(("share", "error"), [(0.5, 0.25), (0.001, 0.999), (0.12, 0.40867559636992)])
 def test_where_the_logarithms_are_rounded_the_two_functions_still_agree(share, error):
     """The error is (1 - share) to the power of 2, 1 and 7, and the quotient of the logarithms that, or a last digit off."""

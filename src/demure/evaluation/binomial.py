@@ -81,18 +81,18 @@ def most_errors(of: int, share: float, error: float) -> int:
     return low
 
 
-def fewest_images(share: float, error: float) -> int:
-    """How many it takes, none of them wrong, to prove a true share of at most `share`: 598 for 0.005 and 0.05.
+def fewest_images(share: float, error: float, errors: int = 0) -> int:
+    """How many it takes, so many of them wrong, to prove a true share of at most `share`: 598 for 0.005, 0.05 and none.
 
     `share` and `error` in (0, 1).
     """
-    fewest = math.ceil(math.log(error) / math.log1p(-share))
-    # The logarithms are rounded: what most_errors says counts.
-    while fewest > 1 and most_errors(fewest - 1, share, error) >= 0:
-        fewest -= 1
-    while most_errors(fewest, share, error) < 0:
-        fewest += 1
-    return fewest
+    low, high = errors, errors + 1  # so few prove nothing, so many may
+    while most_errors(high, share, error) < errors:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if most_errors(middle, share, error) >= errors else (middle, high)
+    return high
 
 
 def _crossing(falling: Callable[[float], float]) -> float:
