@@ -2,7 +2,7 @@
 
     python bench/promise.py
 
-The worlds are those of tests/test_calibrate.py, where the truth is exact. A minute.
+The worlds are those of tests/test_calibrate.py, where the truth is exact. Some minutes.
 """
 
 from __future__ import annotations
