@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpcore
+import httpcore2
 from harness import ROOT, WORK
 from pictures import encode, gradient
 from service import serving
@@ -54,14 +54,14 @@ ANSWERS = itertools.cycle(
 )
 
 
-class Upstreams(httpcore.AsyncNetworkBackend):
+class Upstreams(httpcore2.AsyncNetworkBackend):
     """Dials nothing: the next canned answer comes from wherever it was told to dial."""
 
-    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
+    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
         return Upstream([next(ANSWERS)], (host, port))
 
 
-class Upstream(httpcore.AsyncMockStream):
+class Upstream(httpcore2.AsyncMockStream):
     def __init__(self, buffer: list[bytes], peer: tuple[str, int]) -> None:
         super().__init__(buffer)
         self._peer = peer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import httpcore
+import httpcore2
 
 from demure.connection import Resolve
 
@@ -16,17 +16,17 @@ PUBLIC = {
 }
 
 
-class Recorder(httpcore.AsyncNetworkBackend):
+class Recorder(httpcore2.AsyncNetworkBackend):
     """Writes down what it is asked to dial, and plays one canned answer after another from wherever that is."""
 
     def __init__(self, *answers: bytes, refuses: Iterable[str] = (), peer: str | None = None) -> None:
         self.dials: list[tuple[str, int]] = []
         self._answers, self._refuses, self._peer = list(answers), {*refuses}, peer
 
-    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
+    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
         self.dials.append((host, port))
         if host in self._refuses:
-            raise httpcore.ConnectError("refused")
+            raise httpcore2.ConnectError("refused")
         return Played([self._answers.pop(0)], (self._peer or host, port))
 
     @property
@@ -34,7 +34,7 @@ class Recorder(httpcore.AsyncNetworkBackend):
         return [host for host, _ in self.dials if host not in PUBLIC]
 
 
-class Played(httpcore.AsyncMockStream):
+class Played(httpcore2.AsyncMockStream):
     def __init__(self, buffer: list[bytes], peer: tuple[str, int]) -> None:
         super().__init__(buffer)
         self._peer_address = peer

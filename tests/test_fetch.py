@@ -11,7 +11,7 @@ from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
-import httpcore
+import httpcore2
 import pytest
 from recorder import PUBLIC, Played, Recorder, resolves_to, stub
 from tables import rows
@@ -36,13 +36,13 @@ def asked(url: str, recorder: Recorder, resolve: Resolve, limits: FetchLimits = 
     return asyncio.run(ask())
 
 
-class NoGate(httpcore.AsyncNetworkBackend):
+class NoGate(httpcore2.AsyncNetworkBackend):
     """The rule turned off: the first answer is dialled, whatever it is."""
 
-    def __init__(self, inner: httpcore.AsyncNetworkBackend, resolve: Resolve) -> None:
+    def __init__(self, inner: httpcore2.AsyncNetworkBackend, resolve: Resolve) -> None:
         self._inner, self._resolve = inner, resolve
 
-    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
+    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
         address = host if literal_address(host) else (await self._resolve(host, port))[0]
         return Stream(await self._inner.connect_tcp(address, port))
 
@@ -191,7 +191,7 @@ class Flipped(Recorder):
         self.followed: list[tuple[str, int]] = []
         self._flips, self._random = flips, random.Random(seed)
 
-    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
+    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
         self.followed.append((host, len(self._flips.answers) - 1))
         self._answers = [self._random.choice([response(b"image"), redirect("/r"), redirect("//www.rebind.com/")])]
         return await super().connect_tcp(host, port)
@@ -261,7 +261,7 @@ def test_passwords_in_the_home_directory_are_not_sent(monkeypatch: pytest.Monkey
             written.append(buffer)
 
     class Heard(Recorder):
-        async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
+        async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
             return Listening([response(b"image")], (host, port))
 
     assert asked("http://www.example.org/", Heard(), stub("93.184.216.34")) == b"image"
@@ -294,7 +294,7 @@ def test_an_answer_that_hangs_leaves_time_for_the_next():
         async def connect_tcp(self, host: str, port: int, timeout: float | None = None, *_: object, **__: object):
             if host == "1.1.1.1":
                 await asyncio.sleep(timeout or 60)
-                raise httpcore.ConnectTimeout
+                raise httpcore2.ConnectTimeout
             return await super().connect_tcp(host, port)
 
     limits = FetchLimits(timeout_s=0.6)
@@ -309,7 +309,7 @@ def test_a_socket_that_ended_up_elsewhere_is_refused(peer: str):
 
 def test_a_socket_that_cannot_tell_its_peer_is_refused():
     with pytest.raises(UrlNotAllowed):
-        asked("http://www.example.org/", httpcore.AsyncMockBackend([response(b"image")]), stub("93.184.216.34"))  # type: ignore[arg-type]
+        asked("http://www.example.org/", httpcore2.AsyncMockBackend([response(b"image")]), stub("93.184.216.34"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

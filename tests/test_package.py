@@ -16,7 +16,7 @@ FORBIDDEN_IN_CORE = {
     "fastapi",
     "starlette",
     "uvicorn",
-    "httpcore",
+    "httpcore2",
     "httpx",
     "sqlalchemy",
     "alembic",

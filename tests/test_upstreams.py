@@ -10,13 +10,15 @@ import time
 import tracemalloc
 from pathlib import Path
 
-import httpcore
 import pytest
+import trustme
 from behaviours import CASES, LATE, Case
 from upstream import (
     ENDLESS,
     LOOPBACK,
+    NAME,
     NO_TLS,
+    authority,
     certified,
     chunked,
     fetched,
@@ -33,9 +35,11 @@ from upstream import (
 )
 
 from demure import __version__
+from demure.connection import trusting_the_system
 from demure.errors import (
     DemureError,
     FetchError,
+    InvalidSetting,
     TooLarge,
     TooManyRedirects,
     UpstreamProtocolError,
@@ -80,7 +84,7 @@ FLOODS = [case for case in CASES if "flood" in case.name or "without end" in cas
 def test_a_flood_is_not_held(case: Case):
     """The body so far, twice while it grows; and what is small beside it: a head, two socket buffers, the server's own.
 
-    A head may have 100 KiB (httpcore): 34,000 headers of three bytes, three objects each, some 250 bytes in all.
+    A head may have 100 KiB (httpcore2): 34,000 headers of three bytes, three objects each, some 250 bytes in all.
     """
     max_bytes = 1_000_000
     head = 34_000 * 250 if "30,000 headers" in case.name else 0
@@ -249,12 +253,37 @@ def test_a_certificate_for_another_name_is_refused_and_nothing_is_asked(name: st
     assert not upstream.heads
 
 
-def test_the_authorities_that_a_browser_trusts_are_trusted_and_no_other():
-    client = httpcore.default_ssl_context()
+def test_the_authorities_that_the_system_trusts_are_trusted_and_no_other():
+    client = trusting_the_system()
     assert client.verify_mode is ssl.CERT_REQUIRED
     assert client.check_hostname
     outcome, _ = fetched(says(response(b"image")), client=client, server=of_a_stranger(), scheme="https")
     assert type(outcome) is UpstreamUnreachable
+
+
+@pytest.mark.parametrize(("vouches", "found"), [("the host's", b"image"), ("another", UpstreamUnreachable)])
+def test_authorities_of_a_file_that_the_operator_names_are_trusted_in_place_of_the_systems(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vouches: str, found: bytes | type
+):
+    file = tmp_path / "authorities.pem"
+    (authority() if vouches == "the host's" else trustme.CA()).cert_pem.write_to_path(file)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    client = trusting_the_system()
+    assert client.cert_store_stats()["x509"] == 1
+    outcome, _ = fetched(says(response(b"image")), client=client, server=certified(NAME)(), scheme="https")
+    assert outcome == found or type(outcome) is found
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nonsense"])
+def test_a_file_of_authorities_that_cannot_be_read_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+):
+    file = tmp_path / "authorities.pem"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with pytest.raises(InvalidSetting, match="SSL_CERT_FILE"):
+        trusting_the_system()
 
 
 def test_one_fetcher_serves_many_at_once():

@@ -19,11 +19,18 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 import h11
-import httpcore
+import httpcore2
 
 from demure import __version__
 from demure.addresses import Address, Network, refusal
-from demure.errors import Overloaded, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable, UrlNotAllowed
+from demure.errors import (
+    InvalidSetting,
+    Overloaded,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    UrlNotAllowed,
+)
 from demure.urls import Target, is_public_name, literal_address, read_url
 
 _log = logging.getLogger(__name__)
@@ -33,7 +40,7 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]  # (host, port) -> numeric 
 _MAX_DIALS = 4  # addresses tried for one name: whoever answers for it could list a hundred of somebody else's
 _RESOLVER_THREADS = 16
 _MAX_HEAD_BYTES = 256 * 1024  # before the answer itself: a host could send interim ones without end
-# What asyncio reads at once. httpcore asks for a quarter of it, and the rest is copied each time.
+# What asyncio reads at once. httpcore2 asks for a quarter of it, and the rest is copied each time.
 _BODY_READ_BYTES = 256 * 1024
 
 
@@ -61,6 +68,19 @@ def parse_url(text: str, reach: Reach) -> Target:
     return target
 
 
+def trusting_the_system() -> ssl.SSLContext:
+    """Believes certificates that the system's authorities vouch for, or those of SSL_CERT_FILE or SSL_CERT_DIR in their place.
+
+    Raises InvalidSetting where such a file cannot be read.
+    """
+    try:
+        return httpcore2.default_ssl_context()
+    except OSError as error:
+        raise InvalidSetting(
+            f"SSL_CERT_FILE, or the system's where it is not set: {error}; expected a file of certificates (PEM)"
+        ) from error
+
+
 @asynccontextmanager
 async def deadline(timeout_s: float, late: str, task: str) -> AsyncIterator[None]:
     """One deadline for all that is done within, and this project's errors for the network's.
@@ -71,11 +91,11 @@ async def deadline(timeout_s: float, late: str, task: str) -> AsyncIterator[None
     try:
         async with asyncio.timeout(timeout_s):
             yield
-    except (TimeoutError, httpcore.TimeoutException) as error:
+    except (TimeoutError, httpcore2.TimeoutException) as error:
         raise UpstreamTimeout(f"{late} in {timeout_s:g} s (timeout_s)") from error
-    except (httpcore.ProtocolError, h11.ProtocolError) as error:
+    except (httpcore2.ProtocolError, h11.ProtocolError) as error:
         raise UpstreamProtocolError("the host's answer is not valid HTTP/1.1") from error
-    except (httpcore.NetworkError, OSError, UnicodeError) as error:
+    except (httpcore2.NetworkError, OSError, UnicodeError) as error:
         if _is_our_lack(error):
             raise Overloaded(f"no socket is left to {task} with; try again later") from error
         raise UpstreamUnreachable("the host has no address, does not answer or broke off; try later") from error
@@ -83,13 +103,13 @@ async def deadline(timeout_s: float, late: str, task: str) -> AsyncIterator[None
 
 @asynccontextmanager
 async def answered(
-    gate: httpcore.AsyncNetworkBackend,
+    gate: httpcore2.AsyncNetworkBackend,
     ssl_context: ssl.SSLContext,
     method: str,
     target: Target,
     headers: Sequence[tuple[str, str]],
     content: bytes | None = None,
-) -> AsyncIterator[httpcore.Response]:
+) -> AsyncIterator[httpcore2.Response]:
     """One request, and its answer when the head has come. `headers` are those beside what every request says."""
     said = [
         ("Host", target.authority),
@@ -98,10 +118,10 @@ async def answered(
         ("Accept-Encoding", "identity"),
         ("Connection", "close"),
     ]
-    url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.target)
+    url = httpcore2.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.target)
     # A connection for each request, not a pool: no request can come by one that another request's gate opened.
     async with (
-        httpcore.AsyncHTTPConnection(url.origin, ssl_context, network_backend=gate) as connection,
+        httpcore2.AsyncHTTPConnection(url.origin, ssl_context, network_backend=gate) as connection,
         connection.stream(method, url, headers=said, content=content) as response,
     ):
         response.extensions["network_stream"].head_is_read()
@@ -124,11 +144,11 @@ class Resolver:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class Gate(httpcore.AsyncNetworkBackend):
+class Gate(httpcore2.AsyncNetworkBackend):
     """Stands between HTTP and the network: resolves once, checks every answer, dials the number. URL, Host header, SNI and
     certificate checks keep the name."""
 
-    def __init__(self, inner: httpcore.AsyncNetworkBackend, resolve: Resolve, reach: Reach) -> None:
+    def __init__(self, inner: httpcore2.AsyncNetworkBackend, resolve: Resolve, reach: Reach) -> None:
         self._inner, self._resolve = inner, resolve
         self._timeout_s, self._allowed = reach.timeout_s, reach.allow_networks
 
@@ -138,8 +158,8 @@ class Gate(httpcore.AsyncNetworkBackend):
         port: int,
         timeout: float | None = None,  # noqa: ARG002  the deadline is for all of it
         local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
         addresses = (await self._admit(host, port))[:_MAX_DIALS]
         # One that hangs leaves time for the next one and for the body.
         patience_s = self._timeout_s / (len(addresses) + 1)
@@ -147,7 +167,7 @@ class Gate(httpcore.AsyncNetworkBackend):
         for address in addresses:
             try:
                 stream = await self._inner.connect_tcp(str(address), port, patience_s, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout, OSError) as error:
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout, OSError) as error:
                 failure = error
             else:
                 await _check_peer(stream, host, (address, port))
@@ -158,8 +178,8 @@ class Gate(httpcore.AsyncNetworkBackend):
         self,
         path: str,
         timeout: float | None = None,  # noqa: ARG002
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002
-    ) -> httpcore.AsyncNetworkStream:
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,  # noqa: ARG002
+    ) -> httpcore2.AsyncNetworkStream:
         raise _refused(path, "unix socket")
 
     async def sleep(self, seconds: float) -> None:
@@ -187,11 +207,11 @@ class Gate(httpcore.AsyncNetworkBackend):
         return why
 
 
-class Stream(httpcore.AsyncNetworkStream):
+class Stream(httpcore2.AsyncNetworkStream):
     """A connection that brings an answer's head of so many bytes and no more, and whose socket is closed when the handshake on
-    it is broken off: httpcore 1.0.9 leaves it open when it is the deadline that breaks it off."""
+    it is broken off: httpcore2 2.16.2 leaves it open when it is the deadline that breaks it off."""
 
-    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+    def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
         self._inner = inner
         self._head_left: float = _MAX_HEAD_BYTES
 
@@ -215,10 +235,10 @@ class Stream(httpcore.AsyncNetworkStream):
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> httpcore2.AsyncNetworkStream:
         try:
             return Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
-        except httpcore.ConnectError as error:
+        except httpcore2.ConnectError as error:
             raise UpstreamUnreachable("TLS with the host failed: its certificate must be valid for its name") from error
         except BaseException:
             await self._inner.aclose()
@@ -228,7 +248,7 @@ class Stream(httpcore.AsyncNetworkStream):
         return self._inner.get_extra_info(info)
 
 
-async def _check_peer(stream: httpcore.AsyncNetworkStream, host: str, dialled: tuple[Address, int]) -> None:
+async def _check_peer(stream: httpcore2.AsyncNetworkStream, host: str, dialled: tuple[Address, int]) -> None:
     """The last word is the socket's own: where it is connected to is where it was told to."""
     peer = stream.get_extra_info("server_addr")
     if peer is None or (ip_address(peer[0]), peer[1]) != dialled:

@@ -10,10 +10,10 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import httpcore
+import httpcore2
 
 from demure.addresses import Network
-from demure.connection import Gate, Resolve, Resolver, answered, deadline, parse_url
+from demure.connection import Gate, Resolve, Resolver, answered, deadline, parse_url, trusting_the_system
 from demure.errors import (
     TooLarge,
     TooManyRedirects,
@@ -55,16 +55,16 @@ class Fetcher:
         limits: FetchLimits = FetchLimits(),
         *,
         resolve: Resolve | None = None,
-        backend: httpcore.AsyncNetworkBackend | None = None,
+        backend: httpcore2.AsyncNetworkBackend | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """`resolve` turns a name into numbers and `backend` dials them; tests put their own in both places."""
         self._limits = limits
         self._resolver = Resolver()
-        self._gate: httpcore.AsyncNetworkBackend = Gate(
-            backend or httpcore.AnyIOBackend(), resolve or self._resolver, limits
+        self._gate: httpcore2.AsyncNetworkBackend = Gate(
+            backend or httpcore2.AnyIOBackend(), resolve or self._resolver, limits
         )
-        self._ssl_context = ssl_context or httpcore.default_ssl_context()
+        self._ssl_context = ssl_context or trusting_the_system()
 
     async def __aenter__(self) -> Fetcher:
         return self
@@ -109,7 +109,7 @@ def host_of(url: str) -> str:
         return ""
 
 
-def _location(response: httpcore.Response) -> str:
+def _location(response: httpcore2.Response) -> str:
     locations = _values(response, b"location")
     if len(locations) != 1:
         raise UpstreamBadRedirect(
@@ -121,7 +121,7 @@ def _location(response: httpcore.Response) -> str:
         raise UpstreamBadRedirect("the redirect's Location is not text (UTF-8)") from error
 
 
-def _check(response: httpcore.Response, limits: FetchLimits) -> None:
+def _check(response: httpcore2.Response, limits: FetchLimits) -> None:
     if response.status != 200:
         raise UpstreamStatus(f"the host answered {response.status}; only 200 brings an image", response.status)
     encodings = {value.lower() for value in _values(response, b"content-encoding")}
@@ -131,7 +131,7 @@ def _check(response: httpcore.Response, limits: FetchLimits) -> None:
         _check_size(int(length), limits)  # h11 has seen to it that this is one number, of 20 digits at most
 
 
-async def _read_body(response: httpcore.Response, limits: FetchLimits, on_bytes: OnBytes) -> bytes:
+async def _read_body(response: httpcore2.Response, limits: FetchLimits, on_bytes: OnBytes) -> bytes:
     pieces: list[bytes] = []
     size = 0
     async for piece in response.aiter_stream():
@@ -151,5 +151,5 @@ def _check_size(size: int, limits: FetchLimits) -> None:
         )
 
 
-def _values(response: httpcore.Response, name: bytes) -> list[bytes]:
+def _values(response: httpcore2.Response, name: bytes) -> list[bytes]:
     return [value for key, value in response.headers if key.lower() == name]

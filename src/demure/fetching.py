@@ -32,11 +32,14 @@ class Fetching:
         self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, per_host))
 
     def begin(self, url: str, then: Callable[[bytes], Awaitable[T]]) -> Future[T]:
-        """What `then`, called in the loop, makes of the URL's bytes. It may raise what Fetcher.fetch raises."""
+        """What `then`, called in the loop, makes of the URL's bytes. It may raise what Fetcher.fetch raises.
+
+        Raises InvalidSetting, as Fetcher does.
+        """
         with self._starting:
             if self._thread is None:
-                self._loop = asyncio.new_event_loop()
                 self._fetcher = Fetcher(self._limits or FetchLimits())
+                self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="fetching")
                 self._thread.start()
         return asyncio.run_coroutine_threadsafe(self._fetch(url, then), self._loop)

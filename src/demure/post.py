@@ -10,10 +10,10 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import httpcore
+import httpcore2
 
 from demure.addresses import Network
-from demure.connection import Gate, Resolve, Resolver, answered, deadline, parse_url
+from demure.connection import Gate, Resolve, Resolver, answered, deadline, parse_url, trusting_the_system
 from demure.errors import DemureError
 
 _MAX_ANSWER_BYTES = 64 * 1024
@@ -38,14 +38,14 @@ class Poster:
         limits: PostLimits = PostLimits(),
         *,
         resolve: Resolve | None = None,
-        backend: httpcore.AsyncNetworkBackend | None = None,
+        backend: httpcore2.AsyncNetworkBackend | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """`resolve` turns a name into numbers and `backend` dials them; tests put their own in both places."""
         self._limits = limits
         self._resolver = Resolver()
-        self._gate = Gate(backend or httpcore.AnyIOBackend(), resolve or self._resolver, limits)
-        self._ssl_context = ssl_context or httpcore.default_ssl_context()
+        self._gate = Gate(backend or httpcore2.AnyIOBackend(), resolve or self._resolver, limits)
+        self._ssl_context = ssl_context or trusting_the_system()
 
     async def __aenter__(self) -> Poster:
         return self
@@ -78,7 +78,7 @@ class Poster:
         return status
 
 
-async def _discard(response: httpcore.Response) -> None:
+async def _discard(response: httpcore2.Response) -> None:
     """Take a short body: a connection that is closed with bytes unread looks like a failure to who sent them."""
     taken = 0
     async for piece in response.aiter_stream():

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
+import trustme
 from findings import told
 
 from demure.doctor import (
@@ -34,7 +36,7 @@ NETWORKS = {
             (
                 "problem",
                 "no certificate authority is known: no https URL can be fetched",
-                "pip install --force-reinstall certifi",
+                "install the system's (apt install ca-certificates); where SSL_CERT_FILE is set, it must name a file of them",
             ),
         ],
     ),
@@ -102,3 +104,33 @@ def test_this_machine_can_be_dialled_from_itself():
     looked = network.look()
     assert looked.failure == ""
     assert looked.authorities > 0
+
+
+@pytest.mark.parametrize(
+    ("variable", "name", "known"),
+    [
+        ("SSL_CERT_FILE", "bundle/two.pem", 2),
+        ("SSL_CERT_FILE", "bundle/none", 0),
+        ("SSL_CERT_FILE", "bundle/empty.pem", 0),
+        ("SSL_CERT_DIR", "hashed", 2),
+        ("SSL_CERT_DIR", "bundle", 0),
+        ("SSL_CERT_DIR", "none", 0),
+    ],
+)
+def test_authorities_are_counted_where_openssl_would_find_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, name: str, known: int
+):
+    """In a folder it looks for names of eight digits: openssl-rehash(1)."""
+    one, other = (trustme.CA().cert_pem.bytes() for _ in range(2))
+    bundle, hashed = tmp_path / "bundle", tmp_path / "hashed"
+    bundle.mkdir()
+    (bundle / "two.pem").write_bytes(one + other)
+    (bundle / "empty.pem").touch()
+    hashed.mkdir()
+    (hashed / "0b1b94ef.0").write_bytes(one)
+    (hashed / "0b1b94ef.1").write_bytes(other)
+    (hashed / "README").touch()
+    for unset in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(unset, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / name))
+    assert network.look().authorities == known

@@ -176,7 +176,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 FRAMEWORKS = {"django", "rest_framework", "flask", "werkzeug", "starlette", "fastapi"}
-DEAR = {"onnxruntime", "numpy", "PIL", "sqlalchemy", "pydantic", "httpx2", "httpcore"}
+DEAR = {"onnxruntime", "numpy", "PIL", "sqlalchemy", "pydantic", "httpx2", "httpcore2"}
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 
-import httpcore
-
+from demure.connection import trusting_the_system
 from demure.doctor.finding import Finding, counted, note, ok, problem
+from demure.errors import InvalidSetting
 from demure.fetch import FetchLimits
 from demure.post import PostLimits
 from demure.settings import Settings
@@ -17,6 +20,7 @@ from demure.settings import Settings
 CHECK = "network"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _TIMEOUT_S = 2.0
+_OF_A_FOLDER = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # how OpenSSL has them named: openssl-rehash(1)
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,23 @@ class Reach:
 
 
 def look() -> Reach:
-    authorities = httpcore.default_ssl_context().cert_store_stats()["x509_ca"]
+    authorities = _authorities()
     try:
         _dial_ourselves()
     except OSError as error:
         return Reach(str(error), authorities)
     return Reach("", authorities)
+
+
+def _authorities() -> int:
+    """0 where a file that SSL_CERT_FILE names cannot be read, as well."""
+    try:
+        read = trusting_the_system().cert_store_stats()["x509"]
+    except InvalidSetting:
+        return 0
+    # A folder is not read before a certificate names one of the authorities in it, and none of them is counted.
+    folder = ssl.get_default_verify_paths().capath
+    return read or sum(1 for path in Path(folder or "/nowhere").glob("*") if _OF_A_FOLDER.fullmatch(path.name))
 
 
 def _dial_ourselves() -> None:
@@ -57,7 +72,7 @@ def check_network(reach: Reach, settings: Settings, environment: Mapping[str, st
         yield problem(
             CHECK,
             "no certificate authority is known: no https URL can be fetched",
-            "pip install --force-reinstall certifi",
+            "install the system's (apt install ca-certificates); where SSL_CERT_FILE is set, it must name a file of them",
         )
     yield from _opened("DEMURE_FETCH", "whoever may send a URL", settings.fetch_allow_networks)
     yield from _opened("DEMURE_WEBHOOK", "webhooks", settings.webhook_allow_networks)

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
-import httpcore
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +20,7 @@ from demure.allocator import give_back_large_blocks
 from demure.budget import Budget
 from demure.checker import Checker
 from demure.classifier import Classifiers
+from demure.connection import trusting_the_system
 from demure.decode import MIB
 from demure.desk import Desk, open_desk
 from demure.errors import DemureError, InvalidSetting
@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     policies, access = load_policies(settings, classifiers), read_access(settings)
     desk = open_desk(settings)
     keyring = Keyring(settings.api_keys, lambda: desk.run(Keys(desk.database).read))
-    tls = httpcore.default_ssl_context()  # one for both who connect
+    tls = trusting_the_system()  # one for both who connect
     fetcher = Fetcher(settings.fetch_limits, ssl_context=tls)
     sandbox = Sandbox(settings.threads, settings.sandbox_limits, on_restart=metrics.restarts.inc)
     workers = Workers(settings.threads, settings.threads * settings.max_waiting, metrics.admitted.set)
