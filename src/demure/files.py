@@ -1,4 +1,4 @@
-"""Files that people asked for, written whole or not at all."""
+"""Files that people asked for: read within a limit, and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,17 +6,44 @@ import errno
 import io
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from demure.errors import Conflict, InvalidSetting, StorageFull
+from demure.errors import Conflict, InvalidSetting, SourceNotFound, StorageFull, TooLarge
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _BUFFER_BYTES = 1 << 18
+
+
+def read_file(path: Path, max_bytes: int, *, regular: bool = False) -> bytes:
+    """All of it. With `regular`, as for what a list names, no pipe and no device: it could keep whoever reads it for ever.
+
+    Raises SourceNotFound and TooLarge.
+    """
+    try:
+        with open(path, "rb", opener=_open_regular if regular else None) as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        hint = "; a URL is fetched by `demure classify` and by the service" if ":/" in str(path) else ""
+        raise SourceNotFound(f"{path}: {error.strerror or error}{hint}") from error
+    except ValueError as error:  # a NUL in the name
+        raise SourceNotFound(f"{str(path)!r}: {error}") from error
+    if len(data) > max_bytes:
+        raise TooLarge(f"{path} has more than {max_bytes:,} bytes, the limit (max_bytes)")
+    return data
+
+
+def _open_regular(path: str, flags: int) -> int:
+    handle = os.open(path, flags | os.O_NONBLOCK)  # or to open a pipe would wait for who writes to it
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError("it is no regular file")
+    return handle
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -26,10 +26,9 @@ from demure.errors import (
     NotAnImage,
     Overloaded,
     SourceError,
-    SourceNotFound,
     TimedOut,
-    TooLarge,
 )
+from demure.files import read_file
 from demure.inputs import Inputs, Recipe, Row, prepare, prepare_array
 from demure.policy import DEFAULT, Decision, Policy, decide, sort_score, undecided
 from demure.policy_file import find_policy
@@ -240,26 +239,12 @@ class _Judged:
 def read_source(source: Source, max_bytes: int) -> bytes | NDArray[np.uint8]:
     """The bytes of a path; bytes and arrays as they are. Raises SourceNotFound, TooLarge, NotAnImage."""
     if isinstance(source, str | os.PathLike):
-        return _read_file(Path(os.fsdecode(source)), max_bytes)
+        return read_file(Path(os.fsdecode(source)), max_bytes)
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
     if hasattr(source, "dtype") and hasattr(source, "ndim"):
         return source
     raise NotAnImage(f"expected a path, bytes or an array of RGB uint8, found {type(source).__name__}")
-
-
-def _read_file(path: Path, max_bytes: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except OSError as error:
-        hint = "; a URL is fetched by `demure classify` and by the service" if ":/" in str(path) else ""
-        raise SourceNotFound(f"{path}: {error.strerror or error}{hint}") from error
-    except ValueError as error:  # a NUL in the name
-        raise SourceNotFound(f"{str(path)!r}: {error}") from error
-    if len(data) > max_bytes:
-        raise TooLarge(f"{path} has more than {max_bytes:,} bytes, the limit (max_bytes)")
-    return data
 
 
 @cache

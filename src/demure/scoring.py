@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from demure.classifier import Classifier
 from demure.decode import DecodeLimits
@@ -23,9 +23,10 @@ from demure.evaluation.gathering import NO_GROUP, Collected, Column, columns_of
 from demure.evaluation.labelled import LabelledSet
 from demure.evaluation.labels import Labels, is_url
 from demure.fetching import Fetching
+from demure.files import read_file
 from demure.inputs import Inputs, prepare
 from demure.machine import usable_processors
-from demure.pipeline import MIN_SIDE, classify_rows, fingerprints_of, read_source, recipe_for, with_luma
+from demure.pipeline import MIN_SIDE, classify_rows, fingerprints_of, recipe_for, with_luma
 from demure.preprocess import Fidelity
 from demure.score_cache import Entry, ScoreCache, score_version
 
@@ -138,7 +139,7 @@ class Scorer:
 
     def read(self, path: Path) -> Scored:
         """A file's scores. Raises SourceNotFound and TooLarge as well."""
-        return self.score(cast("bytes", read_source(path, self.limits.max_bytes)))
+        return self.score(read_file(path, self.limits.max_bytes, regular=True))
 
     def score(self, data: bytes) -> Scored:
         """Raises ImageError, Overloaded, DamagedWeights, InvalidModel; StorageUnavailable for a damaged cache."""

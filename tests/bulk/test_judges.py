@@ -25,12 +25,14 @@ from demure.pipeline import Screener
 from demure.policy_file import find_policy
 from demure.reviews import Actor, Kind, State, Verdict
 from demure.settings import Settings
-from demure.store import checks
+from demure.store import checks, memory
+from demure.store.deletion import forget_image
+from demure.store.memory import HashKind
 from demure.store.reviews import Reviews
 from demure.store.users import Users
 
 RED, GREEN, BLUE = (encode(plain(colour, 64), "PNG") for colour in ([255, 0, 0], [0, 255, 0], [0, 0, 255]))
-ANNA = Actor("user:anna")
+ANNA, ROOT = Actor("user:anna"), Actor("user:root", is_admin=True)
 
 
 @pytest.fixture(params=KINDS)
@@ -210,3 +212,53 @@ def test_what_could_not_be_read_is_a_row(judge: ModelsAndPeople, desk: Desk):
     (row,) = run_shard(["a"], read, judge, {})
     assert (row["id"], row["decision"], row["error"]["code"]) == ("a", "unknown", "not_found")
     assert queue(desk) == []
+
+
+# --- What people did between two copies of one run --------------------------------------------------------------------
+
+
+def test_each_copy_of_what_was_escalated_is_told(judge: ModelsAndPeople, desk: Desk):
+    """All three names, in the verdict's event: of the first, and of two copies in a later run."""
+    scan(judge, a=BLUE)
+    (item,) = desk.reviews.page([State.OPEN])
+    desk.reviews.escalate(item.id, ANNA, None)
+    assert [row["reason"] for row in scan(judge, b=BLUE, c=BLUE)] == ["escalated", "escalated"]
+    assert [each["id"] for each in desk.reviews.submissions(item)] == ["a", "b", "c"]
+
+
+def test_a_copy_of_what_was_escalated_and_released_is_as_people_say_now(judge: ModelsAndPeople, desk: Desk):
+    known: dict[bytes, Row] = {}
+    scan(judge, a=BLUE)
+    (item,) = desk.reviews.page([State.OPEN])
+    desk.reviews.escalate(item.id, ANNA, None)
+    (frozen,) = scan(judge, known, b=BLUE)
+    desk.reviews.release(item.id, ROOT, None)
+    (waiting,) = scan(judge, known, c=BLUE)
+    desk.reviews.settle(item.id, ANNA, Verdict.ADULT, None)
+    (settled,) = scan(judge, known, d=BLUE)
+    assert [(row["reason"], "review" in row) for row in (frozen, settled)] == [
+        ("escalated", False),
+        ("remembered", False),
+    ]
+    assert waiting["review"]["id"] == item.id
+    assert settled["decision"] == "adult"
+
+
+def test_a_copy_of_what_the_machine_was_sure_of_is_as_people_say_now(judge: ModelsAndPeople, desk: Desk):
+    known: dict[bytes, Row] = {}
+    scan(judge, known, a=GREEN)
+    digest = hashlib.sha256(GREEN).digest()
+    desk.database.write(lambda c: memory.remember(c, 1, [(HashKind.SHA256, digest)], Verdict.ADULT, "test"))
+    (row,) = scan(judge, known, b=GREEN)
+    assert (row["decision"], row["reason"], row["id"]) == ("adult", "remembered", "b")
+
+
+def test_an_item_that_is_not_in_the_queue_is_put_there_anew(judge: ModelsAndPeople, desk: Desk):
+    """Forgotten, or in a database that is no longer there: nobody would ever be asked."""
+    known: dict[bytes, Row] = {}
+    (first,) = scan(judge, known, a=BLUE)
+    digest = hashlib.sha256(BLUE).digest()
+    desk.database.write(lambda c: forget_image(c, 1, digest, "test", keep_memory=False))
+    (second,) = scan(judge, known, b=BLUE)
+    assert second["review"]["id"] != first["review"]["id"]
+    assert queue(desk) == [("unknown", ["b"])]

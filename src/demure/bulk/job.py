@@ -21,8 +21,8 @@ class Judge(Protocol):
 
     def screen(self, source: bytes, *, id: str, sha256: str) -> Screening: ...
 
-    def again(self, row: Row, *, id: str) -> Row:
-        """The row of bytes that were judged before, under another name then."""
+    def again(self, row: Row, *, id: str) -> Row | None:
+        """The row of bytes that were judged before, under another name then; None where they are to be judged anew."""
 
     def failed(self, error: DemureError, *, id: str) -> Screening:
         """The answer for what could not be read."""
@@ -48,9 +48,9 @@ def _row(source: str, read: Read, judge: Judge, known: Known) -> Row:
     except (SourceError, FetchError, Overloaded) as error:
         return judge.failed(error, id=source).as_dict()
     digest = hashlib.sha256(data)
-    row = known.get(digest.digest())
-    if row is not None:
-        return judge.again(row, id=source)
+    before = known.get(digest.digest())
+    if before is not None and (row := judge.again(before, id=source)) is not None:
+        return row
     screening = judge.screen(data, id=source, sha256=digest.hexdigest())
     row = screening.as_dict()
     # Another error (no decoder free, out of time) may be none the next time.

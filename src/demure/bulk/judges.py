@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from demure.bulk.job import Row
 from demure.bulk.output import spelled
 from demure.desk import Desk, Wish
-from demure.errors import DemureError, ImageError, Overloaded
+from demure.errors import DemureError, ImageError, Overloaded, SourceNotFound
 from demure.policy import Outcome
-from demure.reviews import Submission
+from demure.reviews import State, Submission
 from demure.screening import Screening
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Models:
     def screen(self, source: bytes, *, id: str, sha256: str) -> Screening:
         return self._screener.screen(source, id=id, sha256=sha256)
 
-    def again(self, row: Row, *, id: str) -> Row:
+    def again(self, row: Row, *, id: str) -> Row | None:
         return {**row, "id": id}
 
     def failed(self, error: DemureError, *, id: str) -> Screening:
@@ -64,15 +64,30 @@ class ModelsAndPeople(Models):
         self._desk.keep(screening, self._screener.model, wish)
         return replace(screening, review=self._desk.open(screening, self._screener.model, wish, pictures))
 
-    def again(self, row: Row, *, id: str) -> Row:
-        """Who hears of the verdict must hear of each name that the image has."""
-        if "review" in row:
+    def again(self, row: Row, *, id: str) -> Row | None:
+        """What people said meanwhile comes first here too, and who hears of the verdict hears of each name that the image has.
+
+        Raises StorageFull and StorageUnavailable.
+        """
+        sha256, waits = row["sha256"], self._waits(row)
+        if waits:
             # In this order: a verdict that comes between the two is found below, one that comes later tells of this name.
-            self._desk.note(row["sha256"], _named(id))
-            known = self._desk.memory.recall(bytes.fromhex(row["sha256"]))
-            if known is not None:
-                return self._screener.remembered(known, id=id, sha256=row["sha256"]).as_dict()
+            self._desk.note(sha256, _named(id))
+        known = self._desk.memory.recall(bytes.fromhex(sha256))
+        if known is not None:
+            if known.decision is Outcome.UNKNOWN and not waits:
+                self._desk.note(sha256, _named(id))
+            return self._screener.remembered(known, id=id, sha256=sha256).as_dict()
+        if row["remembered"] or ("review" in row and not waits):
+            return None  # withdrawn, forgotten or expired since
         return super().again(row, id=id)
+
+    def _waits(self, row: Row) -> bool:
+        """Whether the item that the row names is in the queue, in this database."""
+        try:
+            return "review" in row and self._desk.reviews.get(row["review"]["id"]).state is State.OPEN
+        except SourceNotFound:
+            return False
 
 
 def _named(id: str) -> Submission:

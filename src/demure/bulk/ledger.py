@@ -111,7 +111,7 @@ class Ledger:
         done = (_packed(rows), json.dumps(counts), shard.number)
         with self._writing() as connection:
             connection.execute("UPDATE shards SET rows = ?, counts = ? WHERE number = ?", done)
-            connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", packed)
+            connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", packed)
         with self._lock:
             before = self._status
             total = Counter(before.counts) + Counter(counts)
@@ -162,7 +162,7 @@ class Ledger:
 
     def _prepare(self, question: Mapping[str, Any]) -> None:
         connection, asked = self._connection, json.dumps(question, sort_keys=True)
-        layout = connection.execute("PRAGMA user_version").fetchone()[0]
+        layout = _layout(connection)
         if layout == 0 and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             connection.execute("BEGIN IMMEDIATE")
             for statement in filter(str.strip, _TABLES.split(";")):
@@ -198,6 +198,9 @@ class Ledger:
     def _note(self, name: str, value: int) -> None:
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, str(value)))
+
+    def knows(self, source: str) -> bool:
+        return self._is_seen(_digest(source))
 
     def _is_seen(self, digest: bytes) -> bool:
         with self._lock, self._translated():
@@ -235,9 +238,15 @@ def read_status(path: Path) -> Status | None:
         return None
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            return _status(connection)
+            # One that was killed before it had tables has begun nothing.
+            return _status(connection) if _layout(connection) else None
     except sqlite3.Error as error:
         raise StorageUnavailable(f"{path}: cannot be read ({error})") from error
+
+
+def _layout(connection: sqlite3.Connection) -> int:
+    """0 of a file that is new."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _status(connection: sqlite3.Connection) -> Status:

@@ -13,7 +13,7 @@ from typing import Self, cast
 from demure.evaluation.labels import is_url
 from demure.fetch import FetchLimits
 from demure.fetching import Fetching
-from demure.pipeline import read_source
+from demure.files import read_file
 
 _AHEAD = 4  # URLs a thread: what is fetched is held, 20 MiB each at most
 
@@ -44,7 +44,7 @@ class Reader:
     def read(self, source: str) -> bytes:
         """Raises SourceNotFound and TooLarge, and for a URL what Fetcher.fetch raises."""
         if not is_url(source):
-            return cast("bytes", read_source(Path(source), self._max_bytes))
+            return read_file(Path(source), self._max_bytes, regular=True)
         return cast("Future[bytes]", self._begun.futures.pop(source)).result()
 
     def __enter__(self) -> Self:

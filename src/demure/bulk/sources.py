@@ -6,6 +6,7 @@ in the order that the disk gives them in. Hidden files and what systems leave in
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sys
@@ -58,6 +59,20 @@ def list_sources(
     it is reached. A folder further down that cannot be read is logged, counted, and the listing goes on.
     """
     return Sources(given, Choice(include, exclude), column, stdin or sys.stdin)
+
+
+def lists_among(given: Sequence[str]) -> dict[str, str]:
+    """Of each list on disk among them, what it says: its SHA-256. Raises SourceNotFound."""
+    found = {}
+    for source in given:
+        path = Path(source)
+        if not is_url(source) and path.suffix.lower() in (*TEXT, *CSV, *JSON_LINES) and path.is_file():
+            try:
+                with path.open("rb") as file:
+                    found[source] = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise _unreadable(source, error) from error
+    return found
 
 
 class Sources(Iterator[str]):

@@ -95,7 +95,7 @@ def _scan(
     from demure.bulk.output import check_output, write_rows
     from demure.bulk.progress import Progress, summary
     from demure.bulk.reader import Reader
-    from demure.bulk.sources import list_sources
+    from demure.bulk.sources import STANDARD_INPUT, list_sources, lists_among
     from demure.errors import InvalidList
     from demure.machine import usable_processors
 
@@ -112,11 +112,16 @@ def _scan(
         check_output(output, names)
         _check_unharmed(output, sources, anew=anew)
         asked = {"sources": sources, "--include": include, "--exclude": exclude, "--column": column, "--review": review}
-        question = {**asked, "--only": sorted(wanted), "working folder": _here(sources), **_judging(screener)}
+        lists = {f"content of {name}": digest for name, digest in lists_among(sources).items()}
+        question = {**asked, **lists, "--only": sorted(wanted), "working folder": _here(sources), **_judging(screener)}
         ledger = parts.enter_context(Ledger(_ledger_of(output), question, anew=anew))
         status = ledger.status()
+        if status.all_listed and STANDARD_INPUT in sources and not sys.stdin.isatty():
+            _check_nothing_new(
+                list_sources([STANDARD_INPUT], include=include, exclude=exclude, stdin=sys.stdin), ledger
+            )
         if status.written and not status.unread and output.exists():
-            _say(console, summary(status, output))
+            _say(console, f"{summary(status, output)} before; nothing was looked for anew (--anew)")
             return status
         reader = parts.enter_context(Reader(settings.max_image_bytes, settings.fetch_limits, threads))
         progress = parts.enter_context(Progress(console, status, ledger.status))
@@ -157,6 +162,17 @@ def _check_unharmed(output: Path, sources: list[str], *, anew: bool) -> None:
         raise Conflict(f"{output}: is what is to be scanned; name another file")
     if not anew and not _ledger_of(output).exists():
         raise Conflict(f"{output}: is there already, of no scan that could go on; name another file, or add --anew")
+
+
+def _check_nothing_new(listing: Sources, ledger: Ledger) -> None:
+    """What is piped in now was to be all that was piped in then."""
+    from demure.errors import Conflict
+
+    if new := sum(not ledger.knows(source) for source in listing):
+        raise Conflict(
+            f"standard input names {new:,} images that this scan, whose list is complete, does not know; "
+            "name another file (-o), or add --anew to begin again"
+        )
 
 
 def _here(sources: list[str]) -> str:
