@@ -9,24 +9,41 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from databases import postgres
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from tiny_models import FIVE, LENIENT, RULES, WITNESS, add_model, tiny_graph
 
 import demure
 from demure.sandbox import Sandbox
 
+# A machine that stands still for a moment is no fault of the code's.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
+
 _BROWSER = Path(__file__).parent / "browser"
 _LONG = (
-    *(
-        "test_calibrate",
-        "web/test_try_page_browser",
-        "test_documents_run",
-        "web/test_faults",
-        "web/test_review_browser",
-    ),
-    *("cli/test_scan", "test_sandbox", "test_hostile", "test_documentation_site", "cli/test_app", "test_upstreams"),
+    "test_calibrate",
+    "test_documents_run",
+    "web/test_faults",
+    "web/test_server",
+    "web/test_replicas",
+    "cli/test_scan",
+    "test_sandbox",
+    "test_hostile",
+    "web/test_two_services",
+    "web/test_review_judging",
+    "web/test_try_page_everybody",
+    "test_documentation_site",
+    "web/test_review_looking",
+    "web/test_try_page_answers",
+    "web/test_try_page_refusals",
+    "test_document_run",
+    "store/test_backup",
+    "test_upstreams",
 )
 
 
@@ -91,6 +108,7 @@ def chromium() -> Iterator[Browser]:
     """Debian's, or whatever goes by that name. One a module: Playwright keeps a loop in this thread, which other tests need."""
     path = shutil.which("chromium")
     assert path, "the pages are tested in Chromium: install the system's package of that name"
+    expect.set_options(timeout=30_000)  # as long as Playwright waits for all else; 5 s are short where two browsers run
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser

@@ -16,6 +16,7 @@ import httpx
 from processes import free_port, running, serve
 from service import NO_TLS
 from sqlalchemy import insert, select
+from waiting import wait_until
 
 from demure.keys import make_key
 from demure.reviews import Judgement, State
@@ -23,7 +24,6 @@ from demure.store.database import Database
 from demure.store.schema import hashes, reviews
 
 CLIENTS = 4
-_BEGUN_S = 20.0  # on a machine that has much else to do
 _JUDGEMENT = Judgement("unknown", "uncertain", 0.5, None, None, None, "tiny", "colours", "1")
 
 
@@ -54,9 +54,7 @@ class Killed:
             stop = threading.Event()
             with ThreadPoolExecutor(CLIENTS) as pool:
                 clients = [pool.submit(self._judge, port, stop) for _ in range(CLIENTS)]
-                deadline = time.monotonic() + _BEGUN_S
-                while len(self.acknowledged) == before and time.monotonic() < deadline:
-                    time.sleep(0.005)
+                wait_until(lambda: len(self.acknowledged) > before or all(client.done() for client in clients))
                 time.sleep(self._random.uniform(0.0, 0.35))
                 os.kill(process.pid, signal.SIGKILL)
                 stop.set()
@@ -82,7 +80,7 @@ class Killed:
         with (
             suppress(httpx.TransportError),
             httpx.Client(
-                base_url=f"http://127.0.0.1:{port}", headers=self._headers, trust_env=False, verify=NO_TLS
+                base_url=f"http://127.0.0.1:{port}", headers=self._headers, trust_env=False, verify=NO_TLS, timeout=60
             ) as client,
         ):
             while not stop.is_set():

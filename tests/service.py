@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import uvicorn
 from starlette.types import ASGIApp
+from waiting import PATIENCE_S, wait_until
 
 from demure.settings import Settings, read_settings
 from demure.web.app import create_app
@@ -25,11 +26,12 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class ImageServer:
-    """Serves `files` by path, and remembers what was asked."""
+    """Serves `files` by path, and remembers what was asked, and whether anything was answered."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
+        self.answered = False
         self.delay_s = 0.0
         self._open = threading.Event()
         self._open.set()
@@ -38,8 +40,9 @@ class ImageServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
-                outer._open.wait(60)
+                outer._open.wait(2 * PATIENCE_S)  # longer than a test waits for what should happen meanwhile
                 time.sleep(outer.delay_s)
+                outer.answered = True
                 data = outer.files.get(self.path)
                 self.send_response(404 if data is None else 200)
                 self.send_header("Content-Length", str(len(data or b"")))
@@ -95,7 +98,7 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False, verify=NO_TLS) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False, verify=NO_TLS) as client:
             client.app = app
             yield client
     finally:
@@ -125,16 +128,13 @@ def listening(app: ASGIApp) -> Iterator[str]:
 def wait_until_nobody_is_admitted(client: httpx.Client) -> None:
     """An answer is out a moment before its places are given back."""
     workers = client.app.state.engine.workers
-    deadline = time.monotonic() + 20
-    while workers.admitted:
-        assert time.monotonic() < deadline, f"{workers.admitted} places are held"
-        time.sleep(0.01)
+    wait_until(lambda: not workers.admitted, lambda: f"{workers.admitted} places are held")
 
 
 def answer_to_head(client: httpx.Client, content_type: str, length: int) -> str:
     """All that comes back for a request whose body is announced and never sent."""
     head = f"POST /v1/moderate HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
-    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as connection:
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=120) as connection:
         connection.sendall(head.encode())
         with connection.makefile("rb") as answer:
             return answer.read().decode()

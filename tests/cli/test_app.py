@@ -1,4 +1,4 @@
-"""The shell, run as a user runs it: a process, its output and its exit code."""
+"""The shell: what it prints and its exit code, and, as a process, what it says where the question is wrong."""
 
 from __future__ import annotations
 
@@ -13,11 +13,22 @@ from pathlib import Path
 import pytest
 from pictures import EXAMPLE, encode, gradient
 from service import LOOPBACK, ImageServer
+from typer.testing import CliRunner
 
 import demure
+from demure.cli import app
 
 
 def run(*arguments: str | Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
+    """In this process, which has loaded by now what each new one would have to load. Raises what `demure` puts into one line."""
+    others = {name: None for name in os.environ if name.startswith("DEMURE_")}
+    done = CliRunner().invoke(app, [*map(str, arguments)], input=stdin, env={**others, **environment})
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
+def process(*arguments: str | Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DEMURE_")}
     done = subprocess.run(
         [sys.executable, "-m", "demure", *map(str, arguments)],
@@ -35,7 +46,7 @@ def items(done: subprocess.CompletedProcess[str]) -> list[dict]:
 
 
 def test_an_image_is_answered_with_its_decision_and_scores():
-    done = run("classify", EXAMPLE)
+    done = process("classify", EXAMPLE)
     assert (done.returncode, done.stderr) == (0, "")
     decision, reason, name, *scores = done.stdout.strip().split("\t")
     assert (decision, reason, name) == ("safe", "risk <= 0.25 and open_nsfw <= 0.2", str(EXAMPLE))
@@ -54,7 +65,7 @@ def test_several_files_are_answered_in_order_and_a_bad_one_does_not_stop_the_res
     text, cut = tmp_path / "text.jpg", tmp_path / "cut.jpg"
     text.write_text("hello")
     cut.write_bytes(EXAMPLE.read_bytes()[:4000])
-    done = run("classify", "--json", EXAMPLE, text, tmp_path / "absent.jpg", cut, EXAMPLE)
+    done = process("classify", "--json", EXAMPLE, text, tmp_path / "absent.jpg", cut, EXAMPLE)
     assert done.returncode == 1
     found = [(item["id"], item["decision"], item.get("error", {}).get("code")) for item in items(done)]
     assert found == [
@@ -67,7 +78,7 @@ def test_several_files_are_answered_in_order_and_a_bad_one_does_not_stop_the_res
 
 
 def test_a_dash_reads_standard_input():
-    (item,) = items(run("classify", "--json", "-", stdin=EXAMPLE.read_bytes()))
+    (item,) = items(process("classify", "--json", "-", stdin=EXAMPLE.read_bytes()))
     assert (item["id"], item["decision"]) == ("-", "safe")
     assert item["sha256"] == hashlib.sha256(EXAMPLE.read_bytes()).hexdigest()
 
@@ -125,7 +136,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("arguments", "environment", "code", "hint"), WRONG.values(), ids=WRONG)
 def test_a_wrong_question_is_one_line_with_its_code_and_exits_2(arguments, environment, code, hint):
-    done = run(*arguments, **environment)
+    done = process(*arguments, **environment)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"demure: {code}: ")
     assert hint in done.stderr
@@ -134,14 +145,14 @@ def test_a_wrong_question_is_one_line_with_its_code_and_exits_2(arguments, envir
 
 def test_damaged_weights_are_one_line_too(models_dir: Path):
     (models_dir / "colour.onnx").write_bytes(b"rot")
-    done = run("classify", "--model", "colour", EXAMPLE, DEMURE_MODELS_DIR=str(models_dir))
+    done = process("classify", "--model", "colour", EXAMPLE, DEMURE_MODELS_DIR=str(models_dir))
     assert done.returncode == 2
     assert done.stderr.startswith("demure: damaged_weights: ")
 
 
 @pytest.mark.parametrize("arguments", [(), ("classify",), ("classify", "--fidelity", "best", "x"), ("frobnicate",)])
 def test_a_wrong_command_line_exits_2_with_the_usage(arguments):
-    done = run(*arguments)
+    done = process(*arguments)
     assert done.returncode == 2
     assert "Usage: " in done.stdout + done.stderr
 
@@ -162,7 +173,7 @@ def test_models_are_listed_for_people_too():
 
 
 def test_the_version_is_told():
-    assert run("--version").stdout == f"demure {demure.__version__}\n"
+    assert process("--version").stdout == f"demure {demure.__version__}\n"
 
 
 def test_a_reader_that_leaves_is_no_error():
@@ -192,9 +203,9 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path):
     hashed = hashlib.sha256(secret.encode()).hexdigest()
     assert run("keys", "list", **data).stdout == f"my-site\tclassify,review\tsha256 {hashed[:12]}…\n"
     assert stat.S_IMODE((tmp_path / "data" / "demure.db").stat().st_mode) == 0o600
-    again = run("keys", "create", "my-site", **data)
+    again = process("keys", "create", "my-site", **data)
     assert (again.returncode, "is taken" in again.stderr) == (2, True)
-    assert run("keys", "create", "x", "--scopes", "fly", **data).stderr.startswith("demure: invalid_setting: ")
+    assert process("keys", "create", "x", "--scopes", "fly", **data).stderr.startswith("demure: invalid_setting: ")
     assert run("keys", "revoke", "my-site", **data).returncode == 0
-    assert run("keys", "revoke", "my-site", **data).stderr.startswith("demure: not_found: ")
+    assert process("keys", "revoke", "my-site", **data).stderr.startswith("demure: not_found: ")
     assert run("keys", "list", **data).stdout == ""

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import delete, insert, select, update
+from waiting import PATIENCE_S
 
 from demure.audit import START, Break, Fault, Head, Record, parse_head
 from demure.audit import verify as walk
@@ -259,11 +260,11 @@ def test_two_that_sweep_at_once_leave_one_checkpoint(database, clock):
     def view(c):
         append(c, before_ms, "user:anna", "review.viewed", "review:1")
         began.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
 
     with ThreadPoolExecutor(3) as pool:
         viewing = pool.submit(database.write, view)
-        began.wait(10)
+        assert began.wait(PATIENCE_S)
         sweeping = [pool.submit(sweep_before, database, clock, before_ms) for _ in range(2)]
         time.sleep(0.5)
         go_on.set()

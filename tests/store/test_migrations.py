@@ -14,6 +14,7 @@ from databases import KINDS, empty_database
 from filled import contents, fill, reflected, value_for
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
+from waiting import PATIENCE_S
 
 from demure.errors import DemureError, InvalidSetting
 from demure.store.database import HEAD, MIGRATIONS, Database, revision, upgrade
@@ -126,7 +127,7 @@ def test_processes_that_start_at_once_migrate_once(url, clock):
     for process in started:
         process.stdin.write("\n")
         process.stdin.flush()
-    ends = [process.communicate(timeout=60) for process in started]
+    ends = [process.communicate(timeout=PATIENCE_S) for process in started]
     assert [(process.returncode, errors) for process, (_, errors) in zip(started, ends, strict=True)] == [(0, "")] * 4
     database = Database(url, clock)
     assert database.read(lambda c: c.execute(text("SELECT version_num FROM alembic_version")).scalars().all()) == [HEAD]
@@ -141,12 +142,12 @@ def test_who_comes_while_another_migrates_waits_for_it(empty, url, clock):
         if not other.is_sqlite:
             c.execute(text(f"SELECT pg_advisory_xact_lock({0x64656D757265})"))
         began.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
         upgrade(c)
 
     first = threading.Thread(target=lambda: other.write(hold))
     first.start()
-    began.wait(10)
+    assert began.wait(PATIENCE_S)
     second = threading.Thread(target=lambda: ends.append(empty.migrate()))
     second.start()
     second.join(0.5)

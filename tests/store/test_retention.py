@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import func, insert, select, update
+from waiting import PATIENCE_S
 
 from demure.audit import Break, Fault
 from demure.previews import Preview
@@ -379,11 +380,11 @@ def sweep_during(database, statement) -> retention.Swept:
     def work(c):
         c.execute(statement)
         began.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
 
     with ThreadPoolExecutor(2) as pool:
         writing = pool.submit(database.write, work)
-        began.wait(10)
+        assert began.wait(PATIENCE_S)
         sweeping = pool.submit(sweep, database, Keep())
         time.sleep(0.5)
         go_on.set()

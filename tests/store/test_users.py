@@ -75,7 +75,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
     start = threading.Barrier(len(calls))
 
     def run(call: Callable[[], Any]) -> Any:
-        start.wait(20)
+        start.wait()
         try:
             return call()
         except DemureError as error:

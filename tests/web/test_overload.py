@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import re
 import threading
-import time
 
 import httpx
 from pictures import encode, plain
 from service import ImageServer, answer_to_head, wait_until_nobody_is_admitted
+from waiting import wait_until
 
 SAFE = encode(plain([0, 255, 0]), "PNG")
 
@@ -19,15 +19,14 @@ def hold(client: httpx.Client, images: ImageServer, count: int) -> list[threadin
     url = images.url("/held", SAFE)
     threads = [
         threading.Thread(
-            target=lambda: httpx.post(f"{client.base_url}/predict", params={"url": url}, timeout=30), daemon=True
+            target=lambda: httpx.post(f"{client.base_url}/predict", params={"url": url}, timeout=120), daemon=True
         )
         for _ in range(count)
     ]
     for thread in threads:
         thread.start()
     workers = client.app.state.engine.workers
-    while workers.admitted < count:
-        time.sleep(0.01)
+    wait_until(lambda: workers.admitted == count)
     return threads
 
 

@@ -16,6 +16,7 @@ from killing import Killed
 from pictures import EXAMPLE, encode
 from PIL import Image
 from processes import BIN, free_port, running, serve
+from service import NO_TLS
 
 from demure.keys import FRESH_S, make_key
 
@@ -35,10 +36,15 @@ def two_servers(tiny, tmp_path: Path) -> Iterator[tuple[dict[str, str], list[htt
             running(serve(ports[1]), ports[1], tmp_path, **variables),
         ):
             headers = {"authorization": f"Bearer {secret}"}
-            clients = [httpx.Client(base_url=f"http://127.0.0.1:{p}", headers=headers, trust_env=False) for p in ports]
+            clients = [client_of(port, headers) for port in ports]
             yield variables, clients
             for client in clients:
                 client.close()
+
+
+def client_of(port: int, headers: dict[str, str]) -> httpx.Client:
+    url = f"http://127.0.0.1:{port}"
+    return httpx.Client(base_url=url, headers=headers, trust_env=False, verify=NO_TLS, timeout=120)
 
 
 def moderate(client: httpx.Client, data: bytes) -> dict:

@@ -78,7 +78,7 @@ class Proxy:
 def _asked(
     port: int, method: str, path: str, body: bytes, headers: dict[str, str]
 ) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
@@ -146,6 +146,6 @@ def test_no_request_is_lost_when_one_of_the_two_is_stopped(two):
         one.send_signal(signal.SIGTERM)
         answers = [answer for asked in asking for answer in asked.result()]
     assert answers == [(200, "safe")] * CLIENTS * EACH
-    assert one.wait(timeout=60) == 0
+    assert one.wait(timeout=120) == 0
     assert other.poll() is None
     assert len(proxy.answered) == 2

@@ -6,7 +6,6 @@ import base64
 import io
 import re
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from processes import free_port, running, serve
 from standardwebhooks import Webhook
+from waiting import wait_until
+from windows import DESK, Window
 
 from demure.keys import make_key
 
@@ -33,10 +34,7 @@ class Site:
     told: list[dict] = field(default_factory=list)
 
     def wait_for(self, count: int) -> dict:
-        deadline = time.monotonic() + 20
-        while len(self.told) < count:
-            assert time.monotonic() < deadline, f"{len(self.told)} webhooks came"
-            time.sleep(0.02)
+        wait_until(lambda: len(self.told) >= count, lambda: f"{len(self.told)} webhooks came")
         return self.told[count - 1]
 
 
@@ -74,7 +72,7 @@ class Service:
         item = {"base64": base64.b64encode(data).decode(), **more}
         body = {"items": [item], "review": True}
         headers = {"authorization": f"Bearer {self.key}"}
-        answer = httpx.post(f"{self.url}/v1/moderate", json=body, headers=headers, trust_env=False)
+        answer = httpx.post(f"{self.url}/v1/moderate", json=body, headers=headers, trust_env=False, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()["items"][0]
 
@@ -98,13 +96,9 @@ def service(tiny, site: Site, tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture
 def page(chromium: Browser, service: Service) -> Iterator[Page]:
     """In a window that asks nobody but the service."""
-    with chromium.new_context(viewport={"width": 1280, "height": 800}) as context:
-        page = context.new_page()
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        yield page
-        assert asked
-        assert {"/".join(url.split("/")[:3]) for url in asked} == {service.url}
+    with Window(chromium.new_context(**DESK), f"{service.url}/") as window:
+        yield window.page
+        assert window.asked
 
 
 def sign_up(page: Page, link: str) -> None:
