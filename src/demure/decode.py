@@ -15,7 +15,7 @@ from PIL import Image
 from demure.decoding.colour import Look
 from demure.decoding.formats import READ, Format, sniff
 from demure.decoding.grounds import MOST_GROUNDS, eight_bits, flatten
-from demure.decoding.sampling import sample_indices
+from demure.decoding.sampling import Sample
 from demure.decoding.sources import Source, open_source
 from demure.decoding.structure import count_jpeg_scans
 from demure.errors import ImageError, TooLarge, TooManyFrames, TooManyPixels, Undecodable
@@ -40,9 +40,14 @@ class DecodeLimits:
     max_pixels: int = 50_000_000  # a frame; too_many_pixels
     max_total_pixels: int = 300_000_000  # decoded over all frames; too_many_pixels
     max_frames: int = 1_000  # in the file; too_many_frames
-    max_sampled_frames: int = 32  # scored: see demure.decoding.sampling; no error
+    max_sampled_frames: int = 32  # scored: see demure.decoding.sampling, and most_pictures; no error
     max_scans: int = 100  # of a JPEG; undecodable
     timeout_s: float = 5.0  # enforced by the sandbox; undecodable
+
+    @property
+    def most_pictures(self) -> int:
+        """Once the frames of a file have made so many, no other is begun. One frame alone makes all of its own."""
+        return 2 * self.max_sampled_frames
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,8 @@ def _frames(
     source: Source, kind: Format, count: int, limits: DecodeLimits, at_least: tuple[int, int] | None
 ) -> Iterator[Frame]:
     spent, previous = 0, -1
-    for index in sample_indices(count, limits.max_sampled_frames, source.durations_ms()):
+    sample = Sample(count, limits.max_sampled_frames, limits.most_pictures, source.durations_ms())
+    for index in sample:
         # A sequential decoder goes through the frames between: they are counted before it does.
         passed = index - previous if kind in _SEQUENTIAL else 1
         with _translated(kind):
@@ -121,7 +127,7 @@ def _frames(
             turn, look = source.turn(), source.look()
         if turn in _QUARTER_TURNS:
             width, height = height, width
-        yield Frame(index, width, height, _pictures(image, look, turn, kind))
+        yield Frame(index, width, height, sample.counted(_pictures(image, look, turn, kind)))
         previous = index
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Scores are kept by this number: raise it with any change after which the same bytes may give other small pictures, or another
 # perceptual hash (decoding, sampling, grounds, colour, steps, pdq). What a Recipe says and the libraries' versions count without.
-PREPROCESSING = 1
+PREPROCESSING = 2
 
 # A reduced JPEG decode keeps this many times the model's input: at 2 the scores move four times as far as at 4. A step that
 # takes averages itself is content with less.

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,18 +222,15 @@ class _Child:
 
     def _receive_inputs(self, header: dict[str, Any], recipe: Recipe, end: float) -> Inputs:
         media = _media_from_wire(header["media"], recipe.limits)
-        if not 1 <= len(header["rows"]) <= MOST_PICTURES * recipe.limits.max_sampled_frames:
-            raise ValueError(f"{len(header['rows'])} rows")
-        rows = (self._receive_row(row, number, recipe, media, end) for number, row in enumerate(header["rows"]))
+        _check_frames([row["frame"] for row in header["rows"]], media, recipe.limits)
+        rows = (self._receive_row(row, number, recipe, end) for number, row in enumerate(header["rows"]))
         return Inputs(media, tuple(rows))
 
-    def _receive_row(self, row: dict[str, Any], number: int, recipe: Recipe, media: Media, end: float) -> Row:
+    def _receive_row(self, row: dict[str, Any], number: int, recipe: Recipe, end: float) -> Row:
         """What the child claims is checked against what it was asked for: it sends no more than that."""
         asked = recipe.steps_for(number)
         if row["pixels"].keys() != asked.keys():
             raise ValueError(f"pixels for {list(row['pixels'])}")
-        if type(row["frame"]) is not int or not 0 <= row["frame"] < media.frames:
-            raise ValueError(f"frame {row['frame']}")
         pixels = {}
         for name, (width, height, bands, dtype) in row["pixels"].items():
             size = (width, height, bands)
@@ -322,3 +320,14 @@ def _media_from_wire(wire: dict[str, Any], limits: DecodeLimits) -> Media:
     ):
         raise ValueError(f"media {wire}")
     return Media(Format(wire["type"]), *numbers)
+
+
+def _check_frames(frames: list[Any], media: Media, limits: DecodeLimits) -> None:
+    """The frame of each row: as many frames as it says were sampled, and no more rows than a decoder may make of them."""
+    if not all(type(frame) is int and 0 <= frame < media.frames for frame in frames):
+        raise ValueError(f"frames {frames}")
+    rows = Counter(frames)
+    # The last frame is begun with one picture left at least.
+    most = limits.most_pictures - 1 + MOST_PICTURES
+    if len(rows) != media.sampled or max(rows.values()) > MOST_PICTURES or len(frames) > most:
+        raise ValueError(f"{len(frames)} rows of {len(rows)} frames")

@@ -171,7 +171,7 @@ def _facts(entry: Entry) -> tuple[object, ...]:
 def _pdq(inputs: Inputs) -> bytes | None:
     from demure.pdq import MIN_QUALITY
 
-    if len(inputs.rows) > 1:
+    if len(inputs.rows) > 1 or inputs.media.frames > 1:
         return None
     return next((found.hash for found in fingerprints_of(inputs) if found.quality >= MIN_QUALITY), None)
 

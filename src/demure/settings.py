@@ -135,6 +135,7 @@ class Settings(BaseModel):
     models_dir: Path | None = None
     policies_dir: Path | None = None
     model: str = models.DEFAULT
+    served_models: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()  # none: all
     policy: str = DEFAULT
     contexts: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = {}
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from demure.checker import Checker, Url
 from demure.classifier import Classifiers
 from demure.desk import Desk, Wish
-from demure.errors import DemureError, UnknownPolicy
+from demure.errors import DemureError, UnknownModel, UnknownPolicy
 from demure.fetch import host_of
 from demure.pipeline import Screener
 from demure.policy import Policy
@@ -97,6 +97,7 @@ class Engine:
 
     async def predict(self, request: Request, model: str, url: str) -> Mapping[str, float]:
         """One model's scores. Raises UnknownModel, and what goes wrong with the URL or the image."""
+        self._check_served(model)
         job = Job(Url(url), self._scorer(model))
         request.state.log.update(host=host_of(url), model=model)
         screening = await while_connected(request, self._check(request, job))
@@ -104,6 +105,12 @@ class Engine:
         if screening.error is not None:
             raise screening.error
         return screening.scores or screening.witnesses or {}
+
+    def _check_served(self, model: str) -> None:
+        """Raises UnknownModel for one that is not to be asked by name: whoever asks it loads it, and it stays."""
+        served = dict.fromkeys((self.settings.model, *self.settings.served_models))
+        if self.settings.served_models and model not in served:
+            raise UnknownModel(f"no model {model[:64]!r}; known: {', '.join(served)}")
 
     def _scorer(self, model: str) -> Screener:
         """Runs one model and decides nothing."""
