@@ -81,7 +81,7 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Scrape:
         client.headers["Authorization"] = f"Bearer {KEY}"
         for colour in ([255, 0, 0], [0, 255, 0], [0, 0, 255]):
             files = {"file": ("picture.png", encode(plain(colour), "PNG"))}
-            assert client.post("/v1/moderate", files=files, params={"review": "true"}).status_code == 200
+            assert client.post("/v1/moderate", files=files, data={"review": "true"}).status_code == 200
         nowhere = {"items": [{"url": "http://127.0.0.1:1/nothing-listens-there"}]}
         assert client.post("/v1/moderate", json=nowhere).json()["items"][0]["error"]["code"] == "upstream_unreachable"
         page = {"items": [{"url": f"{client.base_url}/health"}]}

@@ -149,13 +149,14 @@ def test_a_thousand_idle_connections_keep_nobody_out(quick):
 def test_where_connections_run_out_the_longest_silent_one_makes_room(quick):
     with quick(DEMURE_MAX_CONNECTIONS="20") as client:
         held = connect(client)
-        held.sendall(HEAD + b"Content-Length: 100\r\n\r\nabc")  # at work: it is not silent
+        # At work, and far ahead of a slow line.
+        held.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 999_900)
         wait_until(lambda: client.app.state.engine.workers.admitted)
         idle = [connect(client) for _ in range(60)]
         try:
             assert serves(client)
             assert read_all(idle[0]) == b""  # ended
-            held.sendall(b"x" * 97)
+            held.sendall(b"x" * 100)
             assert held.recv(20).startswith(b"HTTP/1.1 200 ")
         finally:
             for connection in [*idle, held]:

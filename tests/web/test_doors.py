@@ -354,7 +354,14 @@ def test_the_openapi_document_describes_the_route(service, path: str):
     operation = service.get("/openapi.json").json()["paths"][path]["post"]
     (kind,) = operation["requestBody"]["content"]
     assert kind == ("application/json" if path == "/v1/moderations" else "multipart/form-data")
-    assert {each["name"] for each in operation["parameters"]} == {"policy", "context", "id", "subject", "review"}
+    assert {each["name"] for each in operation["parameters"]} == {
+        "policy",
+        "context",
+        "id",
+        "subject",
+        "review",
+        "keep",
+    }
     described = json.dumps(operation["responses"])
     assert all(f"`{code}`" in described for code in ("overloaded", "key_required", "undecodable", "too_large"))
     statuses = {

@@ -64,16 +64,25 @@ class Rate:
         self._clock_offset = time.time() - time.monotonic()
 
     def takes(self, name: str) -> bool:
-        """Count one more. The library counts by the wall clock: when that is set anew, so are the counts, or a name could be
-        shut out for days.
-        """
+        """Count one more, and say whether it is within the limit."""
         if self._limit is None:
             return True
+        self._keep_with_the_clock()
+        return self._limiter.hit(self._limit, name)
+
+    def has_room(self, name: str) -> bool:
+        """Whether one more would be within the limit. A name of which nothing is known leaves nothing behind."""
+        if self._limit is None:
+            return True
+        self._keep_with_the_clock()
+        return self._limiter.test(self._limit, name)
+
+    def _keep_with_the_clock(self) -> None:
+        """The library counts by the wall clock: when that is set anew, so are the counts. A name could be shut out for days."""
         offset = time.time() - time.monotonic()
         if abs(offset - self._clock_offset) > _CLOCK_JUMP_S:
             self._clock_offset = offset
             self._storage.reset()
-        return self._limiter.hit(self._limit, name)
 
 
 class Gate:

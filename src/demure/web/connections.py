@@ -1,7 +1,8 @@
 """How long a connection may keep us waiting, and how many there may be. What is asked over it is not looked at here.
 
 uvicorn waits for ever for a request's head, for the rest of a body that was refused, and for an answer to be taken. Here each
-has its time. Where connections run out, the one that has been silent the longest makes room.
+has its time. Where connections run out, the one that has kept us waiting the longest makes room: by silence, or by sending a
+body or taking an answer more slowly than at a fair rate (as Apache's mod_reqtimeout has it: a byte an hour is no use).
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+# Some 64 kbit/s: of a slower line no upload of 240 kB comes to its end within a request's 30 s. Who sends faster is ahead, and
+# may pause for as long as it is.
+_FAIR_BYTES_PER_S = 8 * 1024
+_GRACE_S = 1.0  # for a line's delay, and for ours
 _LOOKS = 8  # in the time that a connection is given: so much longer may it last
 _MAX_LINGERING_BYTES = 64 * 1024 * 1024
 # Descriptors beside the clients': fetches, decoders, the log, the database, and connections that are taken and not yet looked at.
@@ -48,7 +53,9 @@ def impatient(connections: int, patience_s: float) -> type[Impatient]:
 
 
 class Impatient(H11Protocol):
-    """One connection. It has `patience_s` to send a request's head, to end a body that was refused, to take of an answer."""
+    """One connection. It has `patience_s` to send a request's head, to end a body that was refused, and may be as late in taking
+    an answer. How late a body may be is the application's to say (body.py); here it makes room for others.
+    """
 
     max_connections: int
     patience_s: float
@@ -57,8 +64,9 @@ class Impatient(H11Protocol):
         lingering = _Lingering(transport, self)
         super().connection_made(lingering)  # type: ignore[arg-type]
         self._lingering = lingering
-        self._silent_since = self._taken_at = self.loop.time()
-        self._untaken = 0
+        self._silent_since = self._taken_until = self._body_until = self.loop.time()
+        self._taken = 0
+        self.is_told_to_go = False
         self._watch = self.loop.call_later(self.patience_s / _LOOKS, self._look)
         if len(self.connections) > self.max_connections:
             self._make_room()
@@ -68,38 +76,68 @@ class Impatient(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._body_until += len(data) / _FAIR_BYTES_PER_S
         if self._lingering.closing:
             self._lingering.discard(len(data))
         else:
             super().data_received(data)
 
-    @property
-    def silent_s(self) -> float | None:
-        """For how long it has owed us a request; None while we owe it an answer."""
-        at_work = self.cycle is not None and not self.cycle.response_complete
-        return None if at_work else self.loop.time() - self._silent_since
+    def handle_events(self) -> None:
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before:
+            self._body_until = self.loop.time()
 
     def on_response_complete(self) -> None:
         self._silent_since = self.loop.time()
         super().on_response_complete()
 
-    def _look(self) -> None:
+    @property
+    def kept_waiting_s(self) -> float | None:
+        """For how long it has owed us something: of an answer to be taken, a request, or its body. None while it owes nothing,
+        or is no later than a second.
+        """
+        late_s = self._taking_late_s()
+        if not late_s:
+            if not self._at_work:
+                return self.loop.time() - self._silent_since
+            if self.conn.their_state is h11.SEND_BODY:
+                late_s = self.loop.time() - self._body_until
+        return late_s - _GRACE_S if late_s > _GRACE_S else None
+
+    @property
+    def _at_work(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _taking_late_s(self) -> float:
+        """How far behind a fair rate it is in taking what was written; 0 where all is taken, as far as the system says."""
         now, untaken = self.loop.time(), self.transport.get_write_buffer_size()
-        if not untaken or untaken < self._untaken:
-            self._taken_at = now
-        self._untaken = untaken
-        if max(now - self._taken_at, self.silent_s or 0.0) > self.patience_s:
+        taken = self._lingering.written - untaken
+        # Nothing is saved up: the system takes a good deal of an answer at once, whoever reads it.
+        caught_up = self._taken_until + (taken - self._taken) / _FAIR_BYTES_PER_S
+        self._taken, self._taken_until = taken, min(now, caught_up) if untaken else now
+        if untaken:
+            self._silent_since = now  # it cannot ask before it has its answer
+        return now - self._taken_until
+
+    def _look(self) -> None:
+        late_s = self._taking_late_s()
+        silent_s = 0.0 if self._at_work else self.loop.time() - self._silent_since
+        if max(late_s, silent_s) > self.patience_s:
             self.transport.abort()
         else:
             self._watch = self.loop.call_later(self.patience_s / _LOOKS, self._look)
 
     def _make_room(self) -> None:
-        """Those that have been silent the longest go; where all others are at work it is this one, which has asked nothing."""
+        """Those that have kept us waiting the longest go; where none has, it is this one, which has asked nothing."""
         # Those that were told to go a moment ago are still among them.
-        here = [one for one in self.connections if isinstance(one, Impatient) and not one.transport.is_closing()]
-        silent = [(one.silent_s, id(one), one) for one in here if one.silent_s is not None]
+        here = [one for one in self.connections if isinstance(one, Impatient) and not one.is_told_to_go]
+        late = [
+            (late_s, id(one), one) for one in here if one is not self and (late_s := one.kept_waiting_s) is not None
+        ]
         several = max(1, self.max_connections // 50)  # so that a flood does not have all looked through for each
-        for _, _, one in nlargest(several, silent):
+        for one in [one for _, _, one in nlargest(several, late)] or [self]:
+            one.is_told_to_go = True
             one.transport.abort()
 
 
@@ -113,10 +151,15 @@ class _Lingering:
         self._inner = inner
         self._connection = connection
         self._discarded = 0
+        self.written = 0
         self.closing = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+    def write(self, data: bytes) -> None:
+        self.written += len(data)
+        self._inner.write(data)
 
     def close(self) -> None:
         half_read = self._connection.conn.their_state is h11.SEND_BODY

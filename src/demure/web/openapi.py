@@ -89,6 +89,7 @@ _FORM = {
         "context": {"type": "string"},
         "subject": {"type": "string", "maxLength": 256},
         "review": {"type": "string", "enum": ["true", "false"]},
+        "keep": {"type": "string", "enum": ["true", "false"]},
     },
     "required": ["file"],
     "additionalProperties": False,  # but for files, under whatever name: a schema cannot tell a file from a text
@@ -100,6 +101,7 @@ MODERATE_BODY: dict[str, Any] = {
         _query("id", "with a raw image: your own name for it, given back"),
         _query("subject", "with a raw image: whose it is, to find it when it is to be forgotten"),
         _query("review", "with a raw image: true asks a person where the machine cannot tell"),
+        _query("keep", "with a raw image: false leaves nothing of it in the database; not with review"),
     ],
     "requestBody": {
         "required": True,

@@ -57,7 +57,9 @@ class Accounts:
         nobody is to be shut out by those who try something else. Raises RateLimited.
         """
         address = _neighbourhood(request.client.host if request.client else "")
-        if not (self._rate.takes(f"{address} {of}") and self._all.takes(address)):
+        # The address's limit is asked first, or whoever is past it would leave a counter for each name that it makes up; it is
+        # counted last, or who goes on with one name past that name's limit would use up what the others have.
+        if not (self._all.has_room(address) and self._rate.takes(f"{address} {of}") and self._all.takes(address)):
             raise RateLimited("too many attempts from this address; wait a minute")
 
     async def hashing(self, call: Callable[[], T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,14 +21,19 @@ from demure.reviews import Submission as Sent
 from demure.web.engine import Engine, Job
 from demure.web.form import read_form
 from demure.web.problems import RequestError, UnsupportedMediaType
+from demure.web.query import read_query, refuse_in_query
 from demure.web.schemas import ModerateItem, ModerateRequest, storable
 
 M = TypeVar("M", bound=BaseModel)
 
 _FORM_FIELDS = {"policy", "context", "review", "keep", "subject"}
+_QUERY = ("policy", "context", "id", "subject", "review", "keep")  # with the bytes of one image
+_IN_JSON = {name: "in the body" if name in ModerateRequest.model_fields else "in the body's items" for name in _QUERY}
+_IN_FORM = {name: "in a field of the form" if name in _FORM_FIELDS else "in the file's name" for name in _QUERY}
 _FLAGS = {**dict.fromkeys(("true", "1", "yes", "on"), True), **dict.fromkeys(("false", "0", "no", "off"), False)}
 _MAX_ID_CHARS = 256
 _MAX_JSON_PARTS = 100_000
+_FEW_JSON_PARTS = 1000
 _SMALL_BYTES = 256 * 1024  # parsed at once; more is parsed in a thread, so that others are answered meanwhile
 
 
@@ -74,8 +80,10 @@ async def read_submission(request: Request, engine: Engine) -> Submission:
     """Raises RequestError, UnsupportedMediaType or TooLarge for the request as a whole."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
+        refuse_in_query(request, _IN_JSON)
         submission = await _read_json(request)
     elif media_type == "multipart/form-data":
+        refuse_in_query(request, _IN_FORM)
         submission = await _read_form(request)
     elif media_type.startswith("image/") or media_type == "application/octet-stream":
         submission = await _read_image(request, engine.settings.max_image_bytes)
@@ -83,13 +91,18 @@ async def read_submission(request: Request, engine: Engine) -> Submission:
         raise UnsupportedMediaType(
             f"the content type is {media_type or 'not given'}; expected application/json, multipart/form-data or image/*"
         )
-    if submission.review and not submission.keep:
-        raise RequestError("keep: false, with a review: what a person is to look at must be kept")
+    check_kept(review=submission.review, keep=submission.keep)
     if len(submission.images) > engine.settings.max_items:
         raise TooLarge(
             f"{len(submission.images)} items; the limit is {engine.settings.max_items} (max_items); send fewer"
         )
     return submission
+
+
+def check_kept(*, review: bool, keep: bool) -> None:
+    """Raises RequestError."""
+    if review and not keep:
+        raise RequestError("keep: false, with a review: what a person is to look at must be kept")
 
 
 async def _read_json(request: Request) -> Submission:
@@ -103,10 +116,11 @@ async def read_json(request: Request, model: type[M]) -> M:
     async for piece in request.stream():
         body += piece
     # Parsed, a byte of structure may become hundreds: it is counted before anything is built of it.
-    if sum(body.count(mark) for mark in b"{[,:") > _MAX_JSON_PARTS:
+    parts = sum(body.count(mark) for mark in b"{[,:")
+    if parts > _MAX_JSON_PARTS:
         raise TooLarge(f"the JSON has more than {_MAX_JSON_PARTS:,} parts; send fewer items")
     request.state.share.take(2 * len(body))  # the text of the base64, and its bytes
-    small = len(body) <= _SMALL_BYTES
+    small = len(body) <= _SMALL_BYTES and parts <= _FEW_JSON_PARTS
     return _parse(body, model) if small else await asyncio.to_thread(_parse, body, model)
 
 
@@ -134,11 +148,14 @@ async def _read_form(request: Request) -> Submission:
 
 async def _from_form(form: FormData) -> Submission:
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-    unknown = {name for name, value in form.multi_items() if isinstance(value, str)} - _FORM_FIELDS
+    fields = Counter(name for name, value in form.multi_items() if isinstance(value, str))
+    unknown = fields.keys() - _FORM_FIELDS
     if unknown or not files:
         found = f"the field {min(unknown)[:64]!r} is not known" if unknown else "there is no file"
         wanted = "policy, context, review, keep and subject"
         raise RequestError(f"{found}; expected one or more files, and {wanted} if wanted")
+    if twice := [name for name, count in fields.items() if count > 1]:
+        raise RequestError(f"{twice[0]}: it stands twice in the form; send it once")
     subject = _subject(_text(form, "subject"))
     images = [Image(await file.read(), _id(file.filename), subject=subject) for file in files]
     review, keep = (
@@ -150,6 +167,7 @@ async def _from_form(form: FormData) -> Submission:
 
 async def _read_image(request: Request, max_bytes: int) -> Submission:
     too_large = TooLarge(f"the image is larger than {max_bytes / MIB:.0f} MiB (max_image_bytes)")
+    query = read_query(request, _QUERY)
     told = request.headers.get("content-length", "")
     if told.isdecimal() and len(told) < 20 and int(told) > max_bytes:
         raise too_large
@@ -158,7 +176,6 @@ async def _read_image(request: Request, max_bytes: int) -> Submission:
         image += chunk
         if len(image) > max_bytes:
             raise too_large
-    query = request.query_params
     images = [Image(bytes(image), _id(query.get("id")), subject=_subject(query.get("subject")))]
     review, keep = _flag("review", query.get("review"), default=False), _flag("keep", query.get("keep"), default=True)
     return Submission(images, query.get("policy"), query.get("context"), review, keep)

@@ -14,8 +14,9 @@ from demure.screening import Screening
 from demure.web.api import log_fields
 from demure.web.engine import Engine
 from demure.web.problems import KeyRequired, RequestError
+from demure.web.query import read_of_query
 from demure.web.schemas import Name
-from demure.web.submission import Image, Submission, describe
+from demure.web.submission import Image, Submission, check_kept, describe
 
 MAX_TEXTS = 100  # fields of a form that are no files
 _MAX_NAME_CHARS = 256
@@ -33,6 +34,7 @@ class Asked(BaseModel):
     )
     subject: Name | None = Field(None, description="whose it is, to find it when it is to be forgotten")
     review: bool = Field(False, description="true asks a person where the machine cannot tell")
+    keep: bool = Field(True, description="false leaves nothing of it in the database; not with review")
 
     def image(self, source: Url | bytes | RequestError, name: str | None = None) -> Image:
         return Image(source, self.id or (name or "")[:_MAX_NAME_CHARS] or None, subject=self.subject)
@@ -45,11 +47,13 @@ QUERY: list[dict[str, Any]] = [
 
 
 def read_asked(request: Request) -> Asked:
-    """Raises RequestError for a value that does not fit, and KeyRequired for a review without a key."""
+    """Raises RequestError for a value that does not fit or is there twice, and KeyRequired for a review without a key."""
     try:
-        asked = Asked.model_validate({name: value for name, value in request.query_params.items() if value})
+        found = read_of_query(request, Asked.model_fields)
+        asked = Asked.model_validate({name: value for name, value in found.items() if value})
     except ValidationError as error:
         raise RequestError(describe(error)) from error
+    check_kept(review=asked.review, keep=asked.keep)
     if asked.review and not hasattr(request.state, "key"):
         raise KeyRequired("review: a key is needed to ask people; make one with `demure keys create`")
     return asked
@@ -66,7 +70,7 @@ async def judged(request: Request, engine: Engine, images: list[Image], asked: A
         raise TooLarge(f"{len(images)} images; the limit is {most} (max_items); send fewer")
     if asked.id and len(images) > 1:  # each has a name of its own
         images = [replace(image, id=f"{asked.id}-{number}") for number, image in enumerate(images, 1)]
-    jobs = Submission(images, asked.policy, asked.context, asked.review).jobs(engine)
+    jobs = Submission(images, asked.policy, asked.context, asked.review, asked.keep).jobs(engine)
     request.state.places.grow(len(jobs) - 1)  # one is held since before the body was read
     screenings = await engine.judge(request, jobs)
     request.state.log.update(log_fields(jobs, screenings))

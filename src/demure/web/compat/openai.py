@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator
+from pydantic_core import PydanticCustomError
 from starlette.responses import JSONResponse
 
 from demure.checker import within
@@ -36,6 +37,8 @@ OTHERS = (
     *("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent"),
     *("self-harm", "self-harm/instructions", "self-harm/intent", "sexual/minors", "violence", "violence/graphic"),
 )
+_MAX_PARTS = 100  # of which one is judged: up to here a message can say what is wrong with them
+_SEND_ONE = "send 1 a request, or ask /v1/moderate"
 # What a person decided has no score, or another; what was escalated has none.
 _VERDICT = {Outcome.ADULT: 1.0, Outcome.UNKNOWN: 0.5, Outcome.SAFE: 0.0}
 
@@ -54,11 +57,13 @@ class Part(BaseModel):
 
 
 def _as_parts(given: object) -> object:
-    """A string, alone or in the list, is text."""
+    """A string, alone or in the list, is text. A list that is far too long is refused before anything is made of it."""
     if isinstance(given, str):
         given = [given]
     if not isinstance(given, list):
         return given
+    if len(given) > _MAX_PARTS:
+        raise PydanticCustomError("parts", f"the number of parts is {len(given)}; {_SEND_ONE}")
     return [{"type": "text"} if isinstance(one, str) else one for one in given]
 
 
@@ -162,7 +167,7 @@ def _url_of(parts: list[Part]) -> str:
             "input: text is not judged here; send one part of type image_url alone, and the text elsewhere"
         )
     if len(parts) != 1:
-        raise RequestError(f"input: the number of images is {len(parts)}; send 1 a request, or ask /v1/moderate")
+        raise RequestError(f"input: the number of images is {len(parts)}; {_SEND_ONE}")
     (part,) = parts
     if part.image_url is None:
         raise RequestError("input.0.image_url: expected an object with a url")
