@@ -35,6 +35,7 @@ DATA = {
         {"id": "post-7", "subject": "user-3", "metadata": {"board": "cats"}},
         {"id": None, "subject": None, "metadata": None},
     ],
+    "submissions_total": 2,
     "colour": "new",
 }
 EVENT = Event(57, "review.settled", 1_790_000_000_123, DATA)
@@ -64,6 +65,7 @@ def test_an_event_is_read_whole():
     assert (event.decision, event.verdict, event.withdrawn) == (Outcome.SAFE, Outcome.ADULT, None)
     assert event.overturned
     assert event.submissions == (Sender("post-7", "user-3", {"board": "cats"}), Sender(None, None, None))
+    assert event.submissions_total == 2
     assert event.data["colour"] == "new"
 
 
@@ -83,6 +85,19 @@ def test_other_types_are_read_as_far_as_they_go(type: str, data: dict[str, Any])
     assert (event.type, event.review, event.verdict) == (type, data.get("review"), None)
     assert event.withdrawn == (Outcome.ADULT if type == "review.undone" else None)
     assert event.data == data
+
+
+def test_of_more_than_a_hundred_senders_it_is_known_how_many_there_were():
+    senders = [{"id": f"post-{number}", "subject": None, "metadata": None} for number in range(100)]
+    data = {**DATA, "submissions": senders, "submissions_total": 4821}
+    event = verify_webhook(*signed(Event(58, "review.settled", 1_790_000_000_123, data)), NEW)
+    assert (len(event.submissions), event.submissions_total) == (100, 4821)
+
+
+def test_an_older_service_does_not_say_how_many_sent_it():
+    data = {name: value for name, value in DATA.items() if name != "submissions_total"}
+    event = verify_webhook(*signed(Event(58, "review.settled", 1_790_000_000_123, data)), NEW)
+    assert (len(event.submissions), event.submissions_total) == (2, None)
 
 
 # Secrets.
@@ -233,6 +248,7 @@ STRANGE_EVENTS = {
     "a time that is none": '{"id": 57, "type": "a", "timestamp": "today"}',
     "data that are a list": '{"id": 57, "type": "a", "timestamp": "2026-09-21T14:13:20Z", "data": [1]}',
     "a verdict of the future": '{"id": 57, "type": "a", "timestamp": "2026-09-21T14:13:20Z", "data": {"verdict": "perhaps"}}',
+    "a number of senders in words": '{"id": 57, "type": "a", "timestamp": "2026-09-21T14:13:20Z", "data": {"submissions_total": "2"}}',
     "senders that are none": '{"id": 57, "type": "a", "timestamp": "2026-09-21T14:13:20Z", "data": {"submissions": ["a"]}}',
 }
 

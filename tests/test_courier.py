@@ -249,7 +249,7 @@ def test_a_dead_letter_that_is_retried_arrives(database: Database, clock: Clock)
             emit(database, receiver.url)
             await until(lambda: dead(database))
             clock.pass_s(86_400)
-            assert database.write(lambda c: events.retry_dead(c, 1, receiver.url, clock()))
+            assert events.retry(database, [receiver.url], "shell", [1]) == [1]
             await until(lambda: not dead(database) and not waiting(database))
             assert receiver.ids[0] == receiver.ids[1]
 

@@ -68,13 +68,16 @@ class Wish:
 
 @dataclass
 class Desk:
-    """The parts that share one database. Close it."""
+    """The parts that share one database. `on_lost_record` is told why something was not kept that an answer can do without.
+    Close it.
+    """
 
     settings: Settings
     database: Database
     reviews: Reviews
     users: Users
     memory: Memory
+    on_lost_record: Callable[[str], None] = lambda _: None
 
     def __post_init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="demure-desk")
@@ -94,7 +97,7 @@ class Desk:
 
     def weigh(self, screening: Screening) -> Screening:
         """The answer in the light of pictures that look the same."""
-        known = self.memory.weigh(screening.decision, screening.fingerprints)
+        known = self.memory.weigh(screening.decision, screening.fingerprints, is_still=_is_still(screening))
         if known is None:
             return screening
         return replace(screening, decision=known.decision, reason=known.reason, remembered=True)
@@ -178,6 +181,7 @@ class Desk:
             return await self.run(work)
         except (StorageFull, StorageUnavailable) as error:
             _log.warning("an image's record was not kept code=%s", error.code)
+            self.on_lost_record(error.code)
             return None
 
     @property
@@ -196,7 +200,7 @@ class Desk:
         self.database.close()
 
 
-def open_desk(settings: Settings) -> Desk:
+def open_desk(settings: Settings, on_lost_record: Callable[[str], None] = lambda _: None) -> Desk:
     """Its database is up to date. Raises SetupError, StorageUnavailable, StorageFull."""
     from demure.store import open_database
     from demure.store.reviews import Reviews, Times
@@ -205,11 +209,12 @@ def open_desk(settings: Settings) -> Desk:
     database = open_database(settings)
     times = Times(settings.review_lease_s, settings.review_undo_s, settings.keep_previews_days * 86400.0)
     reviews = Reviews(database, times, settings.webhook_urls)
-    return Desk(settings, database, reviews, Users(database), Memory(database, settings.memory_distance))
+    memory = Memory(database, settings.memory_distance)
+    return Desk(settings, database, reviews, Users(database), memory, on_lost_record)
 
 
 def _opening(screening: Screening, model: str, wish: Wish) -> Opening:
-    still = screening.fingerprints[0] if len(screening.fingerprints) == 1 else None
+    still = screening.fingerprints[0] if _is_still(screening) and len(screening.fingerprints) == 1 else None
     return Opening(
         sha256=bytes.fromhex(screening.sha256 or ""),
         judgement=judgement_of(screening, model),
@@ -220,6 +225,11 @@ def _opening(screening: Screening, model: str, wish: Wish) -> Opening:
         pdq=still.hash if still is not None and still.quality >= MIN_QUALITY else None,
         pictures=len(screening.fingerprints) or None,
     )
+
+
+def _is_still(screening: Screening) -> bool:
+    """Whether its pictures are all that the file shows: of a film, one frame alone may have been judged."""
+    return screening.media is not None and screening.media.frames == 1
 
 
 def judgement_of(screening: Screening, model: str) -> Judgement:

@@ -18,6 +18,10 @@ class Event:
     data: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
-        at = datetime.fromtimestamp(self.at_ms // 1000, UTC).replace(microsecond=self.at_ms % 1000 * 1000)
-        timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return {"id": self.id, "type": self.type, "timestamp": timestamp, "data": self.data}
+        return {"id": self.id, "type": self.type, "timestamp": timestamp_of(self.at_ms), "data": self.data}
+
+
+def timestamp_of(ms: int) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    at = datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -72,13 +72,15 @@ class Memory:
         with self._lock:
             self._change = self._database.read(self._take_over)
 
-    def weigh(self, decision: Outcome, fingerprints: Sequence[Fingerprint]) -> Recalled | None:
+    def weigh(
+        self, decision: Outcome, fingerprints: Sequence[Fingerprint], *, is_still: bool = True
+    ) -> Recalled | None:
         """What follows from pictures that look the same, for an image with one fingerprint a row; None if nothing does.
 
-        One that shows several pictures is not safe because one of them is.
+        One that shows several pictures is not safe because one of them is; nor one that moves, however few were looked at.
         """
         adult = self._nearest(Verdict.ADULT, fingerprints)
-        safe = self._nearest(Verdict.SAFE, fingerprints) if len(fingerprints) == 1 else None
+        safe = self._nearest(Verdict.SAFE, fingerprints) if is_still and len(fingerprints) == 1 else None
         return weigh(decision, near_adult=adult is not None, near_safe=safe is not None)
 
     def near_copies(self, review: Review) -> list[NearCopy]:

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     APPEAL = "appeal"  # its sender complains of the decision
 
 
+LONGEST_LEASE_S = 86_400  # that anybody may ask for
 DISPUTES = (Kind.REPORT, Kind.APPEAL)  # of a decision that was made
 
 
@@ -158,8 +159,9 @@ class Review:
         return Kind.UNKNOWN if self.kind is Kind.CHECK and self.state is not State.SETTLED else self.kind
 
     def holder(self, now_ms: int) -> str | None:
-        """Who has it, while the lease lasts."""
-        return self.claimed_by if (self.claimed_until_ms or 0) > now_ms else None
+        """Who has it, while the lease lasts. One that ends later than any can was given by a clock that has been set back."""
+        left_ms = (self.claimed_until_ms or 0) - now_ms
+        return self.claimed_by if 0 < left_ms <= LONGEST_LEASE_S * 1000 else None
 
 
 def after(review: Review, move: Move, actor: Actor, version: int | None, now_ms: int) -> State:

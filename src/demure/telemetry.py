@@ -18,7 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from prometheus_client.multiprocess import MultiProcessCollector
 from structlog.typing import EventDict, Processor
 
-from demure.errors import FetchError
+from demure.errors import FetchError, StorageFull, StorageUnavailable
 from demure.printable import printable
 from demure.screening import Screening
 
@@ -118,6 +118,13 @@ class Metrics:
         self.lost_checks = Counter(
             "demure_spot_checks_lost", "Spot checks that did not get into the queue.", ["code"], registry=registry
         )
+        self.lost_records = Counter(
+            "demure_records_lost", "Decisions and senders that were not kept.", ["code"], registry=registry
+        )
+        for error in (StorageFull, StorageUnavailable):
+            self.lost_records.labels(
+                error.code
+            )  # from the start: a series that begins with its first count hides that one
 
         def of_policy(name: str, about: str, *labels: str) -> Gauge:
             return Gauge(name, about, ["policy", *labels], registry=registry, multiprocess_mode="livemostrecent")

@@ -251,7 +251,7 @@ HOOKS = {
             (
                 "note",
                 "3 dead letters: events that your site never took",
-                "the dashboard at /review says why: mend the receiver, and let it ask /v1/events for what it missed",
+                "demure events dead says why: mend the receiver, then demure events retry --all",
             ),
         ],
     ),

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from sqlalchemy import func, insert, select, update
+from waiting import PATIENCE_S
 
 from demure.errors import Conflict
 from demure.previews import Preview
@@ -222,7 +223,7 @@ def test_an_image_that_is_being_escalated_is_waited_for(queue, database, clock):
     def escalate(c):
         c.execute(update(reviews).values(state=State.ESCALATED))
         escalating.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
 
     def ask():
         try:
@@ -232,7 +233,7 @@ def test_an_image_that_is_being_escalated_is_waited_for(queue, database, clock):
 
     threads = [threading.Thread(target=lambda: database.write(escalate)), threading.Thread(target=ask)]
     threads[0].start()
-    escalating.wait(10)
+    assert escalating.wait(PATIENCE_S)
     threads[1].start()
     time.sleep(0.3)
     go_on.set()

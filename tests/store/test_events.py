@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -11,11 +12,12 @@ import pytest
 from databases import Clock, migrated, new_database
 from sqlalchemy import select
 
+from demure.errors import SourceNotFound
 from demure.events import Event
 from demure.store import events as outbox
 from demure.store.database import Database
 from demure.store.events import Delivery, Outbox
-from demure.store.schema import deliveries
+from demure.store.schema import audit, deliveries
 from demure.webhooks import to_message
 
 A, B = "https://a.example.org/hook", "https://b.example.org/hook"
@@ -246,7 +248,8 @@ def test_a_dead_letter_says_what_and_why_and_is_not_sent_again(database, clock):
     clock.pass_s(5)
     fail(database, claim(database)[0], failure="the receiver answered 410")
     (letter,) = database.read(lambda c: outbox.dead_letters(c, 10))
-    assert (letter.event.data, letter.endpoint, letter.attempts) == ({"review": "r1"}, A, 1)
+    assert (letter.event.id, letter.event.type, letter.endpoint, letter.attempts) == (1, "review.settled", A, 1)
+    assert letter.event.data == {}  # it may be large, and nobody asks for it
     assert (letter.failure, letter.died_ms, letter.event.at_ms) == (
         "the receiver answered 410",
         clock(),
@@ -267,21 +270,115 @@ def test_the_last_to_die_is_listed_first(database, clock):
 
 
 def test_a_dead_letter_is_sent_once_more_with_all_its_attempts(database, clock):
-    emit(database, A, B)
+    emit(database, A, B, review="r1")
     fail(database, claim(database, B)[0])
     fail(database, claim(database)[0])
-
-    def retry(endpoint: str) -> bool:
-        return database.write(lambda c: outbox.retry_dead(c, 1, endpoint, clock()))
-
-    assert retry(A)
-    assert not retry(A)
-    assert not retry("https://c.example.org/")
+    clock.pass_s(86_400)
+    assert outbox.retry(database, [A], "shell", [1]) == [1]
+    assert state_of(database, Delivery(Event(1, "", 0, {}), A, 0)) == ("waiting", None)
     assert dead(database) == [(1, B)]
     (delivery,) = claim(database)
-    assert delivery.attempts == 1
+    assert (delivery.attempts, delivery.event.data) == (1, {"review": "r1"})
     deliver(database, delivery)
-    assert not retry(A)
+    assert outbox.retry(database, [A], "shell") == [0]
+    assert claim(database) == []
+
+
+MANY = 450  # more than two transactions' worth
+
+
+def kill(database: Database, *endpoints: str, count: int = MANY) -> None:
+    """So many events, of which each is given up by each of the endpoints."""
+
+    def work(connection) -> None:
+        for _ in range(count):
+            outbox.emit(connection, database.now_ms(), endpoints, "review.settled", {"review": "r1"})
+        for endpoint in endpoints:
+            for delivery in outbox.due(connection, endpoint, database.now_ms(), count, LEASE_MS):
+                outbox.failed(connection, delivery, database.now_ms(), None, "it answered 500")
+
+    database.write(work)
+
+
+def retried(database: Database) -> list[tuple[str, str, list[int]]]:
+    """What the audit log has of it: who, which endpoint's, and which events."""
+    written = select(audit).where(audit.c.action == "events.retried").order_by(audit.c.seq)
+    rows = database.read(lambda c: c.execute(written).all())
+    return [(row.actor, row.target, json.loads(row.details)["ids"]) for row in rows]
+
+
+def test_every_dead_letter_is_listed_once_in_the_order_of_events(database):
+    kill(database, A, B)
+    listed = [(letter.event.id, letter.endpoint) for letter in outbox.every_dead_letter(database)]
+    assert listed == [(number, endpoint) for number in range(1, MANY + 1) for endpoint in (A, B)]
+    deliver(database, Delivery(Event(3, "", 0, {}), A, 1))
+    assert len([*outbox.every_dead_letter(database)]) == 2 * MANY - 1
+
+
+def test_all_are_sent_again_some_at_a_time_and_the_audit_log_names_each(database):
+    kill(database, A, B)
+    assert outbox.retry(database, [A], "shell") == [MANY]
+    assert len(claim(database, limit=1000)) == MANY
+    assert len(dead(database, limit=1000)) == MANY  # the other endpoint's
+    records = retried(database)
+    assert {(actor, target) for actor, target, _ in records} == {("shell", "endpoint:a.example.org")}
+    assert [number for *_, ids in records for number in ids] == [*range(1, MANY + 1)]
+    assert max(len(ids) for *_, ids in records) <= 200
+    assert outbox.retry(database, [A], "shell") == [0]
+    assert len(retried(database)) == len(records)  # where nothing was done, nothing is written
+
+
+def test_those_that_are_named_are_sent_again_wherever_they_are_dead(database):
+    kill(database, A, B, count=4)
+    deliver(database, Delivery(Event(3, "", 0, {}), B, 1))
+    assert outbox.retry(database, [A, B], "shell", {2, 3}) == [2, 1]
+    assert dead(database) == [(4, A), (4, B), (1, A), (1, B)]
+    assert [delivery.event.id for delivery in claim(database)] == [2, 3]
+    assert retried(database) == [("shell", "endpoint:a.example.org", [2, 3]), ("shell", "endpoint:b.example.org", [2])]
+
+
+@pytest.mark.parametrize("unknown", [3, 4, 2**70], ids=["delivered", "none", "no number of the database's"])
+def test_where_one_that_is_named_is_not_dead_nothing_is_done(database, unknown: int):
+    kill(database, A, count=3)
+    deliver(database, Delivery(Event(3, "", 0, {}), A, 1))
+    with pytest.raises(SourceNotFound, match=f"event {unknown} is no dead letter"):
+        outbox.retry(database, [A, B], "shell", [1, unknown])
+    assert (len(dead(database)), retried(database)) == (2, [])
+
+
+def test_one_that_dies_again_at_once_is_sent_once_more_and_not_for_ever(database):
+    kill(database, A, count=450)
+
+    class Refused:
+        """The database of a service whose endpoint refuses all at once."""
+
+        now_ms, read, writes = database.now_ms, database.read, 0
+
+        def write(self, work):
+            self.writes += 1
+            assert self.writes <= 3
+            done = database.write(work)
+            for delivery in claim(database, limit=1000):
+                fail(database, delivery)
+            return done
+
+    assert outbox.retry(Refused(), [A], "shell") == [450]
+    assert len(dead(database, limit=1000)) == 450
+
+
+def test_two_who_retry_at_once_send_each_once(database):
+    kill(database, A, B)
+    with ThreadPoolExecutor(4) as threads:
+        orders = [[A, B], [B, A]] * 2
+        counts = [*threads.map(lambda endpoints: outbox.retry(database, endpoints, "shell"), orders)]
+    assert sum(map(sum, counts)) == 2 * MANY
+    assert sorted(number for *_, ids in retried(database) for number in ids) == sorted([*range(1, MANY + 1)] * 2)
+
+
+def test_dead_letters_of_endpoints_that_nobody_serves_are_counted(database):
+    kill(database, A, B, count=3)
+    counts = [database.read(lambda c, known=known: outbox.dead_elsewhere(c, known)) for known in ([A, B], [B], [])]
+    assert counts == [0, 3, 6]
 
 
 def test_what_waits_for_an_endpoint_that_nobody_serves_any_more_dies(database, clock):

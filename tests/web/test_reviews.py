@@ -14,6 +14,8 @@ from PIL import Image
 from service import serving, settings_for
 
 from demure.keys import make_key
+from demure.reviews import Submission
+from demure.store.images import note_submission
 
 SCOPES = ("classify", "review", "admin")
 
@@ -97,6 +99,26 @@ def test_an_unknown_image_waits_is_claimed_and_judged_and_known_from_then_on(mod
     assert known["media"] is None  # before any decoding
     assert "review" not in known
     assert ask("review", "GET", "/v1/reviews").json()["reviews"] == []
+
+
+@pytest.mark.parametrize("count", [100, 101])
+def test_more_senders_than_are_told_of_are_counted(moderate, ask, client, count: int):
+    item = moderate(blue(), id="post-1")
+    sha256, database = bytes.fromhex(item["sha256"]), client.app.state.desk.database
+
+    def send(connection) -> None:
+        for number in range(2, count + 1):
+            note_submission(connection, database.now_ms(), sha256, Submission(f"post-{number}"))
+
+    database.write(send)
+    opened = ask("review", "GET", f"/v1/reviews/{item['review']['id']}").json()
+    assert (len(opened["submissions"]), opened["submissions_total"]) == (100, count)
+    claimed = ask("review", "POST", "/v1/reviews/claim", json={}).json()["review"]
+    assert (claimed["submissions"], claimed["submissions_total"]) == (opened["submissions"], count)
+    verdict = {"verdict": "safe", "version": claimed["version"]}
+    ask("review", "POST", f"/v1/reviews/{claimed['id']}/verdict", json=verdict).raise_for_status()
+    (told,) = ask("review", "GET", "/v1/events").json()["events"]
+    assert (told["data"]["submissions"], told["data"]["submissions_total"]) == (opened["submissions"], count)
 
 
 def test_a_stale_verdict_and_one_by_somebody_else_are_conflicts(moderate, ask):

@@ -16,6 +16,7 @@ import typer
 
 from demure import __version__
 from demure.cli.doctor import doctor
+from demure.cli.events import events_app
 from demure.cli.parts import open_screener, read_settings
 from demure.cli.scan import scan
 from demure.cli.storage import audit_app, backup, memory_app, restore, sweep
@@ -41,6 +42,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(users_app, name="users")
 app.add_typer(memory_app, name="memory")
 app.add_typer(audit_app, name="audit")
+app.add_typer(events_app, name="events")
 for command in (scan, evaluate, calibrate, backup, restore, sweep, doctor):
     app.command()(command)
 

@@ -42,7 +42,7 @@ def verify_audit(
     from demure.store.audit import verify
 
     kept = None if head is None else parse_head(head)
-    with _kept() as database:
+    with open_kept() as database:
         found = verify(database, kept)
     if isinstance(found, Break):
         print(found)
@@ -56,7 +56,7 @@ def print_head() -> None:
     """Print the last record's SEQ:HASH. Keep it where who can write the database cannot."""
     from demure.store.audit import head
 
-    with _kept() as database:
+    with open_kept() as database:
         print(database.read(head))
 
 
@@ -67,7 +67,7 @@ def export_audit(
     """Write the log as JSON lines, each with the hash before its own."""
     from demure.store.backup import new_file
 
-    with _kept() as database:
+    with open_kept() as database:
         if file == "-":
             _export(database, sys.stdout)
         else:
@@ -92,7 +92,7 @@ def export_memory() -> None:
     """Write all that is remembered to standard output, as `demure memory import` reads it."""
     from demure.store.lists import write_out
 
-    with _kept() as database:
+    with open_kept() as database:
         write_out(database, sys.stdout)
 
 
@@ -100,7 +100,7 @@ def backup(file: Annotated[Path, typer.Argument(help="A new file, which only you
     """Write all that is kept into one file, while the service runs, and say what it holds."""
     from demure.store.backup import backup as write
 
-    with _kept() as database:
+    with open_kept() as database:
         written = write(database, file)
     print(f"{file}: {written.size_bytes:,} bytes; rows: {written.rows:,}, of reviews: {written.reviews:,}")
 
@@ -122,7 +122,7 @@ def sweep() -> None:
     from demure.store.retention import sweep as run
 
     settings = read_settings()
-    with _kept(settings) as database:
+    with open_kept(settings) as database:
         swept = run(database, keep_of(settings), settings.webhook_urls)
     for table, rows in swept.deleted.items():
         print(f"{table}\t{rows}")
@@ -145,7 +145,7 @@ def _opened(file: str) -> Iterator[TextIO]:
         raise SourceNotFound(f"{file}: {error.strerror}") from error
 
 
-def _kept(settings: Settings | None = None) -> closing[Database]:
+def open_kept(settings: Settings | None = None) -> closing[Database]:
     """What is there already: who looks for what is kept is not answered out of a new and empty database.
 
     Raises SourceNotFound where SQLite has no file yet.

@@ -55,7 +55,8 @@ class Event:
     overturned: bool = False
     by: str | None = None
     note: str | None = None
-    submissions: tuple[Sender, ...] = ()
+    submissions: tuple[Sender, ...] = ()  # the first hundred
+    submissions_total: int | None = None  # how many there were; None where the event does not say it
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -140,8 +141,14 @@ def _read(event: dict[str, Any], message_id: str) -> Event:
         by=fields.text(data, "by"),
         note=fields.text(data, "note"),
         submissions=tuple(_sender(sender) for sender in fields.inners(data, "submissions")),
+        submissions_total=_total(data),
         data=data,
     )
+
+
+def _total(data: dict[str, Any]) -> int | None:
+    """None from a service that is older, and of a review that expired: there nobody is told of."""
+    return None if data.get("submissions_total") is None else fields.whole(data, "submissions_total")
 
 
 def _sender(sender: dict[str, Any]) -> Sender:

@@ -153,5 +153,5 @@ def check_webhooks(settings: Settings, contents: Contents) -> Iterator[Finding]:
         yield note(
             WEBHOOKS,
             f"{counted(contents.dead_letters, 'dead letter')}: events that your site never took",
-            "the dashboard at /review says why: mend the receiver, and let it ask /v1/events for what it missed",
+            "demure events dead says why: mend the receiver, then demure events retry --all",
         )

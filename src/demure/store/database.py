@@ -10,7 +10,7 @@ import errno
 import sqlite3
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ HEAD = "0003"  # the last migration
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x64656D757265  # of PostgreSQL, while migrating; any number that nobody else takes
 _BUSY_MS = 10_000
+_EMPTYING_MS = 50  # for which writers wait at most while readers keep SQLite's log from being emptied
 _TRIES = 5  # PostgreSQL ends one of two transactions that wait for each other
 _AGAIN = ("40001", "40P01")  # serialization_failure, deadlock_detected
 _DISK_FULL = "53100"
@@ -74,6 +75,23 @@ class Database:
         """Run it over one state of the database."""
         with _translated(), self._begin(write=False) as connection:
             return work(connection)
+
+    def empty_log(self) -> bool:
+        """Let nothing that was deleted stand in SQLite's log beside the database, where pages stay until others take their place.
+
+        Outside of a transaction. False where somebody still reads from the log, or the disk is full: for the next sweep to try
+        again. PostgreSQL keeps its own log.
+        """
+        if self.path is None:
+            return True
+        try:
+            # mode=rw: none is made where there is none.
+            file = f"{self.path.absolute().as_uri()}?mode=rw"
+            with closing(sqlite3.connect(file, _EMPTYING_MS / 1000, isolation_level=None, uri=True)) as connection:
+                (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error:
+            return False
+        return not busy
 
     def answers(self) -> bool:
         """Whether it can be asked now."""
@@ -203,7 +221,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver begins no transactions of its own
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA secure_delete = ON")  # what was deleted is overwritten, and not only let go
+    connection.execute("PRAGMA secure_delete = ON")  # what was deleted is overwritten; of the log, see empty_log
 
 
 def _begin_sqlite(connection: Connection) -> None:

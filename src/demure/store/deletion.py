@@ -19,7 +19,7 @@ from demure.reviews import State
 from demure.store.audit import append
 from demure.store.database import Database, upsert
 from demure.store.events import count_up
-from demure.store.memory import HashKind
+from demure.store.memory import HashKind, hold, put_back
 from demure.store.schema import events, hashes, images, previews, reviews, skips, submissions, tombstones
 
 
@@ -43,15 +43,13 @@ def forget_image(connection: Connection, now_ms: int, sha256: bytes, actor: str,
 
     Raises Conflict for one that is escalated. For a transaction of its own: it ends with the audit record.
     """
-    # In the order in which an item is opened and judged, so that no two transactions wait for each other.
+    # In the order in which an item is judged and opened, so that no two transactions wait for each other.
+    hold(connection)
     found = connection.execute(delete(images).where(images.c.sha256 == sha256)).rowcount
     found += connection.execute(delete(submissions).where(submissions.c.sha256 == sha256)).rowcount
     items = _locked(connection, sha256)
+    withdrawn = 0 if keep_memory else _withdraw(connection, now_ms, sha256, items, actor)
     found += delete_reviews(connection, [item.id for item in items])
-    pictures = [item.pdq for item in items if item.pdq is not None]
-    withdrawn = (
-        0 if keep_memory else _withdraw(connection, now_ms, sha256, [item.id for item in items], pictures, actor)
-    )
     if not found and not withdrawn:
         return False
     _strip_events(connection, sha256, lambda _: False)
@@ -59,6 +57,13 @@ def forget_image(connection: Connection, now_ms: int, sha256: bytes, actor: str,
     details = {"reviews": len(items), "withdrawn": withdrawn}
     append(connection, now_ms, actor, "image.deleted", f"image:{sha256.hex()}", **details)
     return True
+
+
+def forget(database: Database, sha256: bytes, actor: str, *, keep_memory: bool) -> bool:
+    """As forget_image, in a transaction of its own; and nothing of it is left in the database's log."""
+    forgotten = database.write(lambda c: forget_image(c, database.now_ms(), sha256, actor, keep_memory=keep_memory))
+    database.empty_log()
+    return forgotten
 
 
 def forget_subject(database: Database, subject: str, actor: str, *, keep_memory: bool) -> list[Forgotten]:
@@ -80,6 +85,7 @@ def forget_subject(database: Database, subject: str, actor: str, *, keep_memory:
         target = f"subject:sha256:{hashlib.sha256(subject.encode()).hexdigest()}"
         counts = Counter(forgotten.fate.value for forgotten in fates)
         database.write(lambda c: append(c, database.now_ms(), actor, "subject.deleted", target, **counts))
+        database.empty_log()
     return fates
 
 
@@ -104,6 +110,7 @@ def _forget_sent(database: Database, sha256: bytes, subject: str, actor: str, *,
     others = select(submissions.c.id).where(image, submissions.c.subject.not_in([subject, ""]))
 
     def work(connection: Connection) -> Fate:
+        hold(connection)
         _locked(connection, sha256)  # before it is looked who else sent it: they wait, or were here before
         if connection.execute(others).first() is None:
             forget_image(connection, database.now_ms(), sha256, actor, keep_memory=keep_memory)
@@ -130,18 +137,35 @@ def _locked(connection: Connection, sha256: bytes) -> Sequence[Row[Any, Any, Any
 
 
 def _withdraw(
-    connection: Connection, now_ms: int, sha256: bytes, ids: Sequence[str], pictures: Sequence[bytes], actor: str
+    connection: Connection, now_ms: int, sha256: bytes, items: Sequence[Row[Any, Any, Any]], actor: str
 ) -> int:
-    """Take back what is remembered of an image and of near copies by its verdicts: how many hashes.
+    """Take back what is remembered of an image and of near copies by its verdicts: how many hashes. What other images' verdicts
+    had said of its picture before, they say again.
 
     The rows stay for a day, so that who keeps a copy of the memory learns of it.
     """
-    change = count_up(connection, "memory")
     of_image = (hashes.c.kind == HashKind.SHA256) & (hashes.c.hash == sha256)
     # A review may be gone by now; what it left in the memory still names it.
-    named = connection.execute(select(hashes.c.review_id).where(of_image)).scalars()
-    by_review = hashes.c.review_id.in_([*ids, *named])
-    near: ColumnElement[bool] = (hashes.c.kind == HashKind.PDQ) & or_(by_review, hashes.c.hash.in_(pictures))
-    withdrawn = {"verdict": None, "decided_by": actor, "decided_ms": now_ms, "change": change}
-    taken = update(hashes).where(hashes.c.verdict.is_not(None), of_image | near).values(withdrawn)
-    return connection.execute(taken).rowcount
+    named = connection.execute(select(hashes.c.review_id).where(of_image, hashes.c.review_id.is_not(None))).scalars()
+    ids = list(dict.fromkeys([*(item.id for item in items), *named]))
+    # A verdict on the same picture that another image's review gave is not this image's to take back.
+    pictures = [item.pdq for item in items if item.pdq is not None]
+    near = or_(hashes.c.review_id.in_(ids), hashes.c.review_id.is_(None) & hashes.c.hash.in_(pictures))
+    its = of_image | ((hashes.c.kind == HashKind.PDQ) & near)
+    withdrawn = _take_back(connection, now_ms, its, actor)
+    for review in ids:
+        _unsay(connection, now_ms, review)
+    _take_back(connection, now_ms, its, actor)  # what came back and is its own as well, or was imported
+    return withdrawn
+
+
+def _take_back(connection: Connection, now_ms: int, these: ColumnElement[bool], actor: str) -> int:
+    values = {"verdict": None, "decided_by": actor, "decided_ms": now_ms, "change": count_up(connection, "memory")}
+    return connection.execute(update(hashes).where(hashes.c.verdict.is_not(None), these).values(values)).rowcount
+
+
+def _unsay(connection: Connection, now_ms: int, review: str) -> None:
+    """Read for each anew: the one before may have left it something."""
+    row = connection.execute(select(reviews.c.replaced).where(reviews.c.id == review)).one_or_none()
+    if row is None or row.replaced:
+        put_back(connection, now_ms, review, row.replaced if row else [])

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, insert, or_, select, tuple_, update
 
+from demure.errors import SourceNotFound
 from demure.events import Event
+from demure.store.audit import append
+from demure.store.database import Database
 from demure.store.schema import counters, deliveries, events
+
+# Beyond the longest pause between two attempts (webhooks.SCHEDULE_S: a day, and a tenth) and any lease. What is to wait for
+# longer was put off by a clock that has been set back.
+LONGEST_WAIT_MS = 27 * 3_600_000
+_BATCH = 200  # events a transaction: they fit into memory and into an audit record, and others write in between
 
 
 class State(StrEnum):
@@ -32,13 +42,18 @@ class Delivery:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An event that an endpoint did not take, and will not be sent again unless somebody says so."""
+    """An event that an endpoint did not take, and will not be sent again unless somebody says so. The event's data, which can be
+    large, are left out."""
 
     event: Event
     endpoint: str
     attempts: int
     failure: str
     died_ms: int
+
+    @property
+    def host(self) -> str:
+        return host_of(self.endpoint)
 
 
 @dataclass(frozen=True)
@@ -131,21 +146,52 @@ def abandon(connection: Connection, endpoints: Sequence[str], overdue_ms: int, n
 
 def dead_letters(connection: Connection, limit: int) -> list[DeadLetter]:
     """The last to die first."""
-    found = connection.execute(
-        select(events, deliveries)
-        .join(events, events.c.id == deliveries.c.event_id)
-        .where(deliveries.c.state == State.DEAD)
-        .order_by(deliveries.c.next_ms.desc(), events.c.id.desc(), deliveries.c.endpoint)
-        .limit(limit)
-    )
-    return [DeadLetter(_event(row), row.endpoint, row.attempts, row.failure, row.next_ms) for row in found]
+    last = (deliveries.c.next_ms.desc(), events.c.id.desc(), deliveries.c.endpoint)
+    return _letters(_dead().order_by(*last).limit(limit), connection)
 
 
-def retry_dead(connection: Connection, event_id: int, endpoint: str, now_ms: int) -> bool:
-    """Send it once more, with all attempts before it again. False if it is not dead."""
-    dead = _key(event_id, endpoint) & (deliveries.c.state == State.DEAD)
+def every_dead_letter(database: Database) -> Iterator[DeadLetter]:
+    """By event and endpoint, read some at a time."""
+    key, last = (deliveries.c.event_id, deliveries.c.endpoint), (0, "")
+    while found := database.read(partial(_letters, _dead().where(tuple_(*key) > last).order_by(*key).limit(_BATCH))):
+        yield from found
+        last = (found[-1].event.id, found[-1].endpoint)
+
+
+def retry(database: Database, endpoints: Sequence[str], actor: str, ids: Collection[int] | None = None) -> list[int]:
+    """Send dead letters to each of these endpoints once more, of these events or of all: how many to each.
+
+    Raises SourceNotFound, before anything is done, for an event that is dead at none of them. When it is cut short, ask again.
+    """
+    if ids is not None:
+        _check_dead(database, endpoints, ids)
+    return [_retry_at(database, endpoint, actor, ids) for endpoint in endpoints]
+
+
+def retry_dead(connection: Connection, now_ms: int, endpoint: str, ids: Collection[int], actor: str) -> int:
+    """Send events to an endpoint once more, with all attempts before them again: how many of them were dead.
+
+    For a transaction of its own: it ends with the audit record.
+    """
+    dead = _is_dead(endpoint) & deliveries.c.event_id.in_(ids)
     values = {"state": State.WAITING, "attempts": 0, "next_ms": now_ms, "failure": None}
-    return connection.execute(update(deliveries).where(dead).values(values)).rowcount == 1
+    retried = update(deliveries).where(dead).values(values).returning(deliveries.c.event_id)
+    found = sorted(connection.execute(retried).scalars())
+    if found:
+        append(connection, now_ms, actor, "events.retried", f"endpoint:{host_of(endpoint)}", ids=found)
+    return len(found)
+
+
+def dead_elsewhere(connection: Connection, endpoints: Sequence[str]) -> int:
+    """How many dead letters are of any other endpoint."""
+    elsewhere = (deliveries.c.state == State.DEAD) & deliveries.c.endpoint.not_in(endpoints)
+    count: int = connection.execute(select(func.count()).select_from(deliveries).where(elsewhere)).scalar_one()
+    return count
+
+
+def host_of(endpoint: str) -> str:
+    """Of its address only whom it leads to: the rest may be a secret."""
+    return urlsplit(endpoint).hostname or ""
 
 
 def outbox(connection: Connection) -> Outbox:
@@ -157,8 +203,63 @@ def outbox(connection: Connection) -> Outbox:
     return Outbox(numbers.get(State.WAITING, 0), numbers.get(State.DEAD, 0), oldest_ms)
 
 
+def _dead() -> Select[Any]:
+    about = (events.c.id, events.c.type, events.c.at_ms)
+    of_each = select(*about, deliveries).join(events, events.c.id == deliveries.c.event_id)
+    return of_each.where(deliveries.c.state == State.DEAD)
+
+
+def _letters(wanted: Select[Any], connection: Connection) -> list[DeadLetter]:
+    return [
+        DeadLetter(Event(row.id, row.type, row.at_ms, {}), row.endpoint, row.attempts, row.failure, row.next_ms)
+        for row in connection.execute(wanted)
+    ]
+
+
+def _check_dead(database: Database, endpoints: Sequence[str], ids: Collection[int]) -> None:
+    missing = set(ids)
+    for endpoint in endpoints:
+        for page in _dead_ids(database, endpoint):
+            missing.difference_update(page)
+    if missing:
+        raise SourceNotFound(
+            f"event {min(missing)} is no dead letter of an endpoint that is asked for; `demure events dead` shows what there is"
+        )
+
+
+def _retry_at(database: Database, endpoint: str, actor: str, ids: Collection[int] | None) -> int:
+    count = 0
+    for page in _dead_ids(database, endpoint):
+        wanted = page if ids is None else [event_id for event_id in page if event_id in ids]
+        if wanted:
+            now_ms = database.now_ms()
+            work = partial(retry_dead, now_ms=now_ms, endpoint=endpoint, ids=wanted, actor=actor)
+            count += database.write(work)
+    return count
+
+
+def _dead_ids(database: Database, endpoint: str) -> Iterator[list[int]]:
+    """In their order. One that dies anew meanwhile does not come twice."""
+    key, last = deliveries.c.event_id, 0
+
+    def find(connection: Connection) -> list[int]:
+        page = select(key).where(_is_dead(endpoint), key > last).order_by(key).limit(_BATCH)
+        return [*connection.execute(page).scalars()]
+
+    while found := database.read(find):
+        yield found
+        last = found[-1]
+
+
+def _is_dead(endpoint: str) -> ColumnElement[bool]:
+    return and_(deliveries.c.state == State.DEAD, deliveries.c.endpoint == endpoint)
+
+
 def _due(endpoint: str, now_ms: int) -> ColumnElement[bool]:
-    return and_(deliveries.c.state == State.WAITING, deliveries.c.endpoint == endpoint, deliveries.c.next_ms <= now_ms)
+    # Each half whole, so that each is found in the index.
+    waiting = (deliveries.c.state == State.WAITING, deliveries.c.endpoint == endpoint)
+    next_ms = deliveries.c.next_ms
+    return or_(and_(*waiting, next_ms <= now_ms), and_(*waiting, next_ms > now_ms + LONGEST_WAIT_MS))
 
 
 def _is(delivery: Delivery) -> ColumnElement[bool]:

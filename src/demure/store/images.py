@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from demure.reviews import Judgement, Submission
 from demure.store.database import upsert
 from demure.store.schema import images, submissions
+
+_TOLD = 100
+
+
+@dataclass(frozen=True)
+class Senders:
+    """Those who sent an image for review, as a site is told of them: the first hundred, and how many there are."""
+
+    first: list[dict[str, Any]]
+    total: int
 
 
 def record(connection: Connection, now_ms: int, sha256: bytes, judgement: Judgement) -> None:
@@ -29,9 +39,12 @@ def note_submission(connection: Connection, now_ms: int, sha256: bytes, submissi
     upsert(submissions, connection, values, ["sha256", "caller_id", "subject"])
 
 
-def submissions_of(connection: Connection, sha256: bytes, at_most: int = 100) -> list[dict[str, Any]]:
-    """The first so many of those who sent it for review, as a site is told of them."""
-    found = connection.execute(
-        select(submissions).where(submissions.c.sha256 == sha256).order_by(submissions.c.id).limit(at_most)
-    )
-    return [{"id": r.caller_id or None, "subject": r.subject or None, "metadata": r.details} for r in found]
+def senders_of(connection: Connection, sha256: bytes) -> Senders:
+    of_it = submissions.c.sha256 == sha256
+    wanted = select(submissions).where(of_it).order_by(submissions.c.id).limit(_TOLD + 1)
+    rows = connection.execute(wanted).all()
+    total = len(rows)
+    if total > _TOLD:  # counted only then, and in the index that keeps them apart
+        total = connection.execute(select(func.count()).select_from(submissions).where(of_it)).scalar_one()
+    first = [{"id": r.caller_id or None, "subject": r.subject or None, "metadata": r.details} for r in rows[:_TOLD]]
+    return Senders(first, total)

@@ -94,6 +94,7 @@ def sweep(database: Database, keep: Keep, endpoints: Sequence[str] = ()) -> Swep
         counts += _sweep_rows(database, table, gone, remove)
     audited, broken = _sweep_audit(database, now_ms, now_ms - keep.audit_days * DAY_MS)
     counts += Counter(audit=audited)
+    database.empty_log()  # also of what was forgotten when somebody was reading
     return Swept(expired=counts.pop("expired", 0), deleted=counts, broken=broken)
 
 

@@ -16,9 +16,10 @@ from demure.reviews import DISPUTES, Actor, Judgement, Kind, Move, Opening, Orde
 from demure.store import memory
 from demure.store.audit import append
 from demure.store.checks import DECISION, unknown_scores
+from demure.store.custody import is_frozen, is_held
 from demure.store.database import Database, insert_new
 from demure.store.events import emit
-from demure.store.images import is_kept, note_submission, submissions_of
+from demure.store.images import Senders, is_kept, note_submission, senders_of
 from demure.store.memory import HashKind
 from demure.store.schema import previews, reviews, skips
 
@@ -74,8 +75,7 @@ class Reviews:
     def claim_next(self, actor: Actor, order: Order = Order.OLDEST, lease_s: float | None = None) -> Review | None:
         """Hold the item that comes next, or None where none is free. Those that the actor skipped come last."""
         now_ms = self._database.now_ms()
-        is_free = (reviews.c.claimed_until_ms.is_(None)) | (reviews.c.claimed_until_ms <= now_ms)
-        free = (reviews.c.state == State.OPEN) & is_free
+        free = (reviews.c.state == State.OPEN) & ~is_held(now_ms)
         skipped = exists().where(skips.c.review_id == reviews.c.id, skips.c.reviewer == str(actor))
 
         def take(connection: Connection, wanted: ColumnElement[bool]) -> Row[Any] | None:
@@ -99,9 +99,7 @@ class Reviews:
         """A person's verdict: remembered from now on, told to the site, and its preview on the way out."""
 
         def change(connection: Connection, review: Review, now_ms: int) -> dict[str, Any]:
-            known = _hashes(review)
-            before = memory.known_of(connection, known)
-            memory.remember(connection, now_ms, known, verdict, str(actor), review.id)
+            before = memory.remember(connection, now_ms, _hashes(review), verdict, str(actor), review.id)
             self._delete_previews(connection, id, now_ms + self._ms(self.times.undo_s))
             said = {"verdict": verdict, "verdict_by": str(actor), "verdict_ms": now_ms, "verdict_note": note}
             return {**said, "replaced": before, **_NOBODY}
@@ -116,8 +114,7 @@ class Reviews:
                 raise Conflict("it is too late to take this verdict back; send the image anew as an appeal")
             if connection.execute(select(reviews.c.id).where(_in_queue(bytes.fromhex(review.sha256)))).first():
                 raise Conflict("the image stands in the queue again; judge it there")
-            before = connection.execute(select(reviews.c.replaced).where(reviews.c.id == id)).scalar_one()
-            memory.put_back(connection, now_ms, id, before or [])
+            _put_back(connection, now_ms, id)
             self._delete_previews(connection, id, now_ms + self._ms(self.times.preview_s))
             unsaid = dict.fromkeys(("verdict", "verdict_by", "verdict_ms", "verdict_note", "replaced"))
             return {**unsaid, **self._lease(actor, now_ms, None)}
@@ -134,12 +131,13 @@ class Reviews:
         return self._move(id, actor, Move.SKIP, version, change)
 
     def escalate(self, id: str, actor: Actor, version: int | None, note: str | None = None) -> Review:
-        """Hide and freeze an item: no label, no memory, not even an older one; nothing of it is swept until it is released."""
+        """Hide and freeze an item: no label, no memory, not even an older one; nothing of it is swept until it is released.
+        What the memory said before, it says again then."""
 
         def change(connection: Connection, review: Review, now_ms: int) -> dict[str, Any]:
-            memory.withdraw(connection, now_ms, _hashes(review), str(actor))
+            before = memory.withdraw(connection, now_ms, _hashes(review), str(actor), review.id)
             self._delete_previews(connection, id, None)
-            return {"verdict_note": note, **_NOBODY}
+            return {"verdict_note": note, "replaced": before, **_NOBODY}
 
         return self._move(id, actor, Move.ESCALATE, version, change)
 
@@ -147,17 +145,33 @@ class Reviews:
         """Put an escalated item back into the queue. For admins."""
 
         def change(connection: Connection, _review: Review, now_ms: int) -> dict[str, Any]:
+            _put_back(connection, now_ms, id)
             self._delete_previews(connection, id, now_ms + self._ms(self.times.preview_s))
-            return {"verdict_note": None}
+            return {"verdict_note": None, "replaced": None}
 
         return self._move(id, actor, Move.RELEASE, version, change)
 
     def get(self, id: str) -> Review:
         return self._database.read(lambda c: _review(_found(c, _by_id(id))))
 
-    def page(self, states: Sequence[State], after: str | None = None, at_most: int = 50) -> list[Review]:
-        """Items in those states, the oldest first; `after` is the id of the last one that was told."""
+    def shown(self, id: str, actor: Actor) -> Review:
+        """One item. Raises NotPermitted for who is no admin where its image is escalated, by whatever item."""
+
+        def work(connection: Connection) -> Review:
+            review = _review(_found(connection, _by_id(id)))
+            if not actor.is_admin and memory.is_escalated(connection, bytes.fromhex(review.sha256)):
+                raise NotPermitted("what was escalated is seen by admins alone")
+            return review
+
+        return self._database.read(work)
+
+    def page(
+        self, states: Sequence[State], after: str | None = None, at_most: int = 50, *, frozen: bool = True
+    ) -> list[Review]:
+        """Items in those states, the oldest first; `after` is the id of the last one that was told. Without `frozen`, none whose
+        image is escalated."""
         page = select(reviews).where(reviews.c.state.in_(states)).order_by(reviews.c.opened_ms, reviews.c.id)
+        page = page if frozen else page.where(~is_frozen())
 
         def work(connection: Connection) -> list[Review]:
             wanted = page
@@ -171,17 +185,19 @@ class Reviews:
 
     def submissions(self, review: Review) -> list[dict[str, Any]]:
         """The first hundred of those who sent it."""
-        return self._database.read(lambda c: submissions_of(c, bytes.fromhex(review.sha256)))
+        return self.senders(review).first
+
+    def senders(self, review: Review) -> Senders:
+        return self._database.read(lambda c: senders_of(c, bytes.fromhex(review.sha256)))
 
     def preview(self, id: str, number: int, actor: Actor) -> Preview:
-        """A picture of an item. That it was seen is noted. Raises NotPermitted for one that is escalated."""
+        """A picture of an item. That it was seen is noted. Raises NotPermitted where its image is escalated, by whatever item."""
         now_ms = self._database.now_ms()
-        is_kept = previews.c.delete_ms.is_(None) | (previews.c.delete_ms > now_ms)
-        wanted = select(previews).where(previews.c.review_id == id, previews.c.number == number, is_kept)
+        wanted = select(previews).where(_kept(id, now_ms), previews.c.number == number)
 
         def work(connection: Connection) -> Preview:
-            if _found(connection, _by_id(id)).state == State.ESCALATED:
-                raise NotPermitted("this review is escalated: nobody sees its picture until an admin releases it")
+            if memory.is_escalated(connection, bytes(_found(connection, _by_id(id)).sha256)):
+                raise NotPermitted("this image is escalated: nobody sees its picture until an admin releases it")
             row = _found(connection, wanted)
             append(connection, now_ms, str(actor), "review.viewed", f"review:{id}", number=number)
             return Preview(row.number, row.frame, row.width, row.height, row.type, bytes(row.data))
@@ -191,7 +207,7 @@ class Reviews:
     def pictures(self, id: str) -> list[tuple[int, int, int, int]]:
         """(number, frame, width, height) of each picture there is of an item."""
         columns = (previews.c.number, previews.c.frame, previews.c.width, previews.c.height)
-        wanted = select(*columns).where(previews.c.review_id == id).order_by(previews.c.number)
+        wanted = select(*columns).where(_kept(id, self._database.now_ms())).order_by(previews.c.number)
         return [tuple(row) for row in self._database.read(lambda c: c.execute(wanted).all())]
 
     def _move(
@@ -206,6 +222,8 @@ class Reviews:
         now_ms = self._database.now_ms()
 
         def work(connection: Connection) -> Review:
+            if move in _REMEMBERED:
+                memory.hold(connection)
             before = _review(_found(connection, _by_id(id).with_for_update()))
             state = after(before, move, actor, version, now_ms)
             values = {"state": state, "version": before.version + 1, **change(connection, before, now_ms)}
@@ -263,8 +281,9 @@ class Reviews:
         return connection.execute(changed).one()
 
     def _keep_previews(self, connection: Connection, id: str, pictures: Sequence[Preview], now_ms: int) -> None:
-        if not pictures or connection.execute(select(previews.c.number).where(previews.c.review_id == id)).first():
+        if not pictures or connection.execute(select(previews.c.number).where(_kept(id, now_ms))).first():
             return
+        connection.execute(delete(previews).where(previews.c.review_id == id))  # those that are due, and not swept yet
         kept = {"review_id": id, "delete_ms": now_ms + self._ms(self.times.preview_s)}
         connection.execute(insert(previews), [{**kept, **vars(picture)} for picture in pictures])
 
@@ -284,7 +303,14 @@ class Reviews:
 
 
 _NOBODY: dict[str, Any] = {"claimed_by": None, "claimed_until_ms": None}
+_REMEMBERED = (Move.SETTLE, Move.UNDO, Move.ESCALATE, Move.RELEASE)
 _TOLD = {Move.SETTLE: "review.settled", Move.UNDO: "review.undone", Move.ESCALATE: "review.escalated"}
+
+
+def _kept(id: str, now_ms: int) -> ColumnElement[bool]:
+    """An item's pictures that have not had their time."""
+    is_kept = previews.c.delete_ms.is_(None) | (previews.c.delete_ms > now_ms)
+    return (previews.c.review_id == id) & is_kept
 
 
 def _in_queue(sha256: bytes) -> ColumnElement[bool]:
@@ -309,6 +335,12 @@ def _by(order: Order) -> list[ColumnElement[Any]]:
     return [*first, reviews.c.opened_ms, reviews.c.id]
 
 
+def _put_back(connection: Connection, now_ms: int, id: str) -> None:
+    before = connection.execute(select(reviews.c.replaced).where(reviews.c.id == id)).scalar_one()
+    if before:
+        memory.put_back(connection, now_ms, id, before)
+
+
 def _hashes(review: Review) -> list[tuple[HashKind, bytes]]:
     known = [(HashKind.SHA256, bytes.fromhex(review.sha256))]
     return known if review.pdq is None else [*known, (HashKind.PDQ, bytes.fromhex(review.pdq))]
@@ -316,6 +348,7 @@ def _hashes(review: Review) -> list[tuple[HashKind, bytes]]:
 
 def _event(connection: Connection, before: Review, moved: Review) -> dict[str, Any]:
     """What the site is told: enough to find its own record, and nothing of the picture."""
+    senders = senders_of(connection, bytes.fromhex(moved.sha256))
     return {
         "review": moved.id,
         "kind": (moved if moved.verdict else before).told_kind,
@@ -326,7 +359,8 @@ def _event(connection: Connection, before: Review, moved: Review) -> dict[str, A
         "overturned": moved.overturns,
         "by": moved.verdict_by,
         "note": moved.verdict_note,
-        "submissions": submissions_of(connection, bytes.fromhex(moved.sha256)),
+        "submissions": senders.first,
+        "submissions_total": senders.total,
     }
 
 

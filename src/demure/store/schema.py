@@ -133,7 +133,7 @@ reviews = Table(
     Column("verdict_by", Text),
     Column("verdict_ms", BigInteger, index=True),
     Column("verdict_note", Text),
-    Column("replaced", JSON(none_as_null=True)),  # what the memory said before, for an undo
+    Column("replaced", JSON(none_as_null=True)),  # what the memory said before, for an undo or a release
 )
 # One image stands in the queue once, however often it is sent.
 Index(

@@ -34,6 +34,7 @@ from demure.store.database import Database, insert_new
 from demure.store.schema import invitations, sessions, users
 
 INVITATION_S = 24 * 60 * 60
+_AHEAD_MS = 60_000  # that another machine's clock may be ahead of ours
 _MAX_PREFERENCES = 4096  # bytes of JSON
 _REFUSED = (
     "the name or the password is wrong. After five wrong passwords in a row none is looked at for a while: half a minute at "
@@ -257,10 +258,10 @@ class Users:
         return self._database.read(lambda c: c.execute(_ACTIVE_ADMINS).first()) is not None
 
     def _is_alive(self, now_ms: int) -> ColumnElement[bool]:
-        limits = self._limits
-        return (sessions.c.seen_ms > now_ms - limits.idle_s * 1000) & (
-            sessions.c.created_ms > now_ms - limits.absolute_s * 1000
-        )
+        """One that was seen in the future was kept alive by a clock that has been set back."""
+        limits, seen_ms = self._limits, sessions.c.seen_ms
+        is_young = sessions.c.created_ms > now_ms - limits.absolute_s * 1000
+        return is_young & (seen_ms > now_ms - limits.idle_s * 1000) & (seen_ms <= now_ms + _AHEAD_MS)
 
     def _begin_attempt(self, name: str) -> Row[Any] | None:
         """Count a wrong password, which the right one takes back. None where no password would be right now."""

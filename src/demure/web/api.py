@@ -59,7 +59,7 @@ async def moderate(request: Request) -> Response:
 
 @router.get("/v1/models", tags=["moderate"], responses=problems("any"))
 async def list_models(request: Request) -> list[ModelFacts]:
-    """The models that can be asked."""
+    """The models that there are; DEMURE_SERVED_MODELS says which may be asked by name."""
     engine = engine_of(request)
     return [
         ModelFacts(

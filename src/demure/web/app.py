@@ -58,8 +58,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     classifiers = Classifiers(Registry(settings.models_dir))
     if classifiers[settings.model].spec.is_witness:
         raise InvalidSetting(f"DEMURE_MODEL: found {settings.model!r}, a witness; expected a five-class model")
+    check_served(settings, classifiers)
     policies, access = load_policies(settings, classifiers), read_access(settings)
-    desk = open_desk(settings)
+    desk = open_desk(settings, lambda code: metrics.lost_records.labels(code).inc())
     keyring = Keyring(settings.api_keys, lambda: desk.run(Keys(desk.database).read))
     tls = trusting_the_system()  # one for both who connect
     fetcher = Fetcher(settings.fetch_limits, ssl_context=tls)
@@ -108,6 +109,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         BodyLimits,
         max_body_bytes=settings.max_body_bytes,
         idle_s=settings.client_timeout_s,
+        whole_s=settings.request_timeout_s,
         budget=Budget(settings.max_held_bytes),
     )
     app.add_middleware(Gate, access=access, keyring=keyring)
@@ -126,6 +128,14 @@ def _announce(app: FastAPI, desk: Desk) -> None:
         is_whole = link.startswith("http")
         how = "Open this link" if is_whole else "Put the address of this service before this path, and open it"
         print(f"Nobody can review yet. {how} to make the first account, within a day: {link}", flush=True)
+
+
+def check_served(settings: Settings, classifiers: Classifiers) -> None:
+    """Raises InvalidSetting for a model that is to be asked by name and is not there."""
+    for name in settings.served_models:
+        if name not in classifiers.registry:
+            known = ", ".join(classifiers.registry)
+            raise InvalidSetting(f"DEMURE_SERVED_MODELS: no model {name!r}; known: {known}")
 
 
 def load_policies(settings: Settings, classifiers: Classifiers) -> dict[str, Policy]:

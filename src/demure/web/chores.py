@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
@@ -17,6 +17,7 @@ from demure.errors import DemureError
 from demure.evaluation.standing import Standing, default_of, known_now
 from demure.policy import Policy
 from demure.post import Poster
+from demure.steady import Steady, uptime_s
 from demure.store.events import Outbox, outbox
 from demure.store.figures import Waiting, waiting
 from demure.store.retention import keep_of, sweep
@@ -31,13 +32,22 @@ _JUDGE_S = 600.0
 class Chores:
     """Begun and ended with the service."""
 
-    def __init__(self, desk: Desk, metrics: Metrics, tls: ssl.SSLContext, policies: Mapping[str, Policy]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        metrics: Metrics,
+        tls: ssl.SSLContext,
+        policies: Mapping[str, Policy],
+        elapsed_s: Callable[[], float] = uptime_s,
+    ) -> None:
+        """`elapsed_s` is a clock that nobody sets."""
         settings = desk.settings
         self._desk = desk
         self._metrics = metrics
         self._policies = policies
         self._warned_day = 0
         self._keep = keep_of(settings)
+        self._steady = Steady(desk.database.now_ms, elapsed_s)
         self._poster = Poster(settings.webhooks.limits, ssl_context=tls)
         self._courier = Courier(desk.database, self._poster, settings.webhooks)
         self._log = structlog.get_logger()
@@ -61,19 +71,24 @@ class Chores:
         await asyncio.sleep(_FIRST_SWEEP_S)
         while True:
             try:
-                swept = await asyncio.to_thread(
-                    sweep, self._desk.database, self._keep, self._desk.settings.webhook_urls
-                )
-                self._log.info("swept", expired=swept.expired, **swept.deleted)
-                if swept.expired:
-                    self._courier.wake()
-                if swept.broken is not None:
-                    self._log.error("the audit log does not hold", at=str(swept.broken))
+                await asyncio.to_thread(self.sweep)
             except DemureError as error:
                 self._log.warning("not swept", code=error.code)
             except Exception:  # noqa: BLE001  the next sweep may do better
                 self._log.exception("not swept")
             await asyncio.sleep(_SWEEP_S)
+
+    def sweep(self) -> None:
+        """Not by a clock that jumped: what is deleted too early does not come back."""
+        if jump_s := self._steady.jump_s():
+            self._log.error("not swept: the clock jumped", hours=round(jump_s / 3600, 1))
+            return
+        swept = sweep(self._desk.database, self._keep, self._desk.settings.webhook_urls)
+        self._log.info("swept", expired=swept.expired, **swept.deleted)
+        if swept.expired:
+            self._courier.wake()
+        if swept.broken is not None:
+            self._log.error("the audit log does not hold", at=str(swept.broken))
 
     async def _count(self) -> None:
         """For /metrics; of several processes, each tells the same numbers. And a look at what was forgotten meanwhile."""

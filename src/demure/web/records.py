@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from demure.errors import SourceNotFound
-from demure.store import events
-from demure.store.deletion import Fate, forget_image, forget_subject
+from demure.store import deletion, events
+from demure.store.deletion import Fate, forget_subject
 from demure.web.openapi import problems
+from demure.web.query import read_query
 from demure.web.reviews import actor_of, desk_of
 from demure.web.schemas import EventFacts, EventPage, ForgetAnswer, storable
 
@@ -41,10 +42,10 @@ async def forget(
 
     That it was deleted is kept, and when, and by whom. One that was escalated is frozen: `conflict`.
     """
+    read_query(request, ("keep_memory",))
     desk, actor = desk_of(request), str(actor_of(request))
-    digest, now_ms = bytes.fromhex(sha256), desk.database.now_ms()
-    work = lambda c: forget_image(c, now_ms, digest, actor, keep_memory=keep_memory)  # noqa: E731
-    if not await desk.run(lambda: desk.database.write(work)):
+    digest = bytes.fromhex(sha256)
+    if not await desk.run(lambda: deletion.forget(desk.database, digest, actor, keep_memory=keep_memory)):
         raise SourceNotFound("nothing is known of an image with this SHA-256")
     return Response(status_code=204)
 
@@ -56,6 +57,7 @@ async def forget_all_of(
     keep_memory: KeepMemory = False,
 ) -> ForgetAnswer:
     """Forget every image that this subject sent. One that others sent as well stays, and is no longer this subject's."""
+    read_query(request, ("subject", "keep_memory"))
     desk, actor = desk_of(request), str(actor_of(request))
     fates = await desk.run(lambda: forget_subject(desk.database, storable(subject), actor, keep_memory=keep_memory))
     by_fate = {fate: [one.sha256.hex() for one in fates if one.fate is fate] for fate in Fate}

@@ -192,7 +192,7 @@ def _facts(desk: Desk, review: Review) -> Facts:
 
 def _said_before(desk: Desk, id: str, said: Judging, session: Session) -> Review:
     """The same verdict by the same person on the same version: its answer was lost on the way. Raises Conflict otherwise."""
-    review = desk.reviews.get(id)
+    review = desk.reviews.shown(id, session.actor)
     mine = review.verdict_by == str(session.actor) and review.verdict is said.verdict
     if review.state is State.SETTLED and mine and review.version == said.version + 1:
         return review

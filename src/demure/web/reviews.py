@@ -45,11 +45,11 @@ async def list_reviews(
     after: Annotated[str | None, Query(pattern="^[0-9a-f]{1,64}$", description="the `next` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ReviewPage:
-    """The items in one state, the oldest first. Those that were escalated are for keys with the scope `admin`."""
-    desk = desk_of(request)
-    if state is State.ESCALATED and not actor_of(request).is_admin:
+    """The items in one state, the oldest first. Those whose image was escalated are for keys with the scope `admin`."""
+    desk, is_admin = desk_of(request), actor_of(request).is_admin
+    if state is State.ESCALATED and not is_admin:
         raise _HIDDEN
-    found = await desk.run(lambda: desk.reviews.page([state], after, limit))
+    found = await desk.run(lambda: desk.reviews.page([state], after, limit, frozen=is_admin))
     return ReviewPage(reviews=[facts_of(r) for r in found], next=found[-1].id if len(found) == limit else None)
 
 
@@ -87,11 +87,8 @@ async def claim_next(request: Request, body: ClaimNextRequest) -> NextReview:
 @router.get("/v1/reviews/{id}", responses=problems("any", "not_found", "storage_unavailable"))
 async def get_review(request: Request, id: ReviewId) -> ReviewDetails:
     """One item, with those who sent it."""
-    desk = desk_of(request)
-    review = await desk.run(lambda: desk.reviews.get(id))
-    if review.state is State.ESCALATED and not actor_of(request).is_admin:
-        raise _HIDDEN
-    return await _details(desk, review)
+    desk, actor = desk_of(request), actor_of(request)
+    return await _details(desk, await desk.run(lambda: desk.reviews.shown(id, actor)))
 
 
 @router.get(
@@ -160,10 +157,15 @@ def facts_of(review: Review) -> ReviewFacts:
 
 
 async def _details(desk: Desk, review: Review) -> ReviewDetails:
-    submissions, pictures = await desk.run(
-        lambda: (desk.reviews.submissions(review), [number for number, *_ in desk.reviews.pictures(review.id)])
+    senders, pictures = await desk.run(
+        lambda: (desk.reviews.senders(review), [number for number, *_ in desk.reviews.pictures(review.id)])
     )
-    return ReviewDetails(**_fields(review), submissions=[Sender(**one) for one in submissions], pictures=pictures)
+    return ReviewDetails(
+        **_fields(review),
+        submissions=[Sender(**one) for one in senders.first],
+        submissions_total=senders.total,
+        pictures=pictures,
+    )
 
 
 def _fields(review: Review) -> dict[str, Any]:

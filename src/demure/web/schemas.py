@@ -170,9 +170,10 @@ class ReviewFacts(BaseModel):
 
 
 class ReviewDetails(ReviewFacts):
-    """The same with those who sent it (the first hundred), and the numbers of the pictures that there are of it."""
+    """The same with those who sent it, and the numbers of the pictures that there are of it."""
 
-    submissions: list[Sender]
+    submissions: list[Sender] = Field(description="the first hundred who sent it")
+    submissions_total: int = Field(description="how many sent it")
     pictures: list[int]
 
 
@@ -222,7 +223,9 @@ class EventFacts(BaseModel):
     id: int
     type: str
     timestamp: str
-    data: dict[str, Any]
+    data: dict[str, Any] = Field(
+        description="what it is about; `submissions` are the first hundred who sent the image, of `submissions_total`"
+    )
 
 
 class EventPage(BaseModel):
