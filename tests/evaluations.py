@@ -42,7 +42,7 @@ def a_result(policy: str = "balanced", *, mistakes: int = 6, **changes: object) 
     }
     rates = Rates(200, 800, Rate(4, 200, 0.0055, 0.0504), Rate(2, 800, 0.0003, 0.009), Rate(144, 1000, 0.123, 0.167))
     listed = tuple(a_mistake(number) for number in range(mistakes))
-    result = PolicyResult(policy, "0123456789ab", "mobilenet_v2_140", table, rates, None, {}, listed, mistakes)
+    result = PolicyResult(policy, policy, "0123456789ab", "mobilenet_v2_140", table, rates, None, {}, listed, mistakes)
     return dataclasses.replace(result, **changes)
 
 

@@ -83,8 +83,7 @@ def test_no_decision_is_drawn_or_counted_for_the_rates(judge: ModelsAndPeople, d
     scan(judge, red=RED, green=GREEN, blue=BLUE)
     (item,) = desk.reviews.page([State.OPEN])
     desk.reviews.settle(item.id, ANNA, Verdict.SAFE, None)
-    assert list(desk.database.read(lambda c: list(checks.labelled_rows(c, "colour", 0.0)))) == []
-    assert desk.database.read(lambda c: checks.best_chance(c, "colour")) is None
+    assert desk.database.read(lambda c: checks.strata_by_day(c, "colour")) == {}
 
 
 def test_what_a_person_said_comes_first(judge: ModelsAndPeople, desk: Desk):

@@ -47,7 +47,7 @@ def test_of_a_large_even_set_nothing_need_be_said():
     assert made(labelled_set()) == []
 
 
-FEW_ADULT = "With {images} and none missed, the share of missed ones may still be as large as {share} %; to prove 0.5 % takes 598."
+FEW_ADULT = "Even with none missed of {images}, the share of missed ones may still be as large as {share} %; to prove 0.5 % takes 598."
 
 # what, adult images, the share that none of them proves: 1 - 0.05 ** (1 / n), rounded up
 SIZES = [
@@ -68,7 +68,7 @@ def test_with_few_adult_images_it_is_told_what_they_prove(adult, images, share):
 def test_so_it_is_with_few_safe_images(safe, said):
     found = made(labelled_set(safe=safe))
     assert len(found) == said
-    assert not said or found[0].startswith("With 597 safe images and none falsely flagged")
+    assert not said or found[0].startswith("Even with none falsely flagged of 597 safe images")
 
 
 def test_more_confidence_takes_more_images():
@@ -120,6 +120,11 @@ GATHERED = [
         "4 images could not be judged and are in no figure here: too_large (1), undecodable (3).",
     ),
     ({"thinned": 1234}, "1,234 labels left out, so that every decision has the same chance to be among the rest."),
+    (
+        {"unjudged": 120},
+        "120 images that people were to judge on these days they did not: if those are of another kind, these figures are off.",
+    ),
+    ({"unfinished": 45}, "45 labels left out: on their day too much was not judged."),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -13,9 +14,11 @@ from sqlalchemy import select
 
 from demure.checks import SpotChecks, is_chosen
 from demure.desk import Desk, Wish
-from demure.errors import SourceNotFound, StorageFull, Undecodable
+from demure.errors import InvalidLabels, SourceNotFound, StorageFull, Undecodable
 from demure.evaluation.drift import BINS
-from demure.evaluation.live import Stratum
+from demure.evaluation.fair import fair_sample
+from demure.evaluation.live import Day, Stratum
+from demure.evaluation.verdicts import read_verdicts
 from demure.memory import Memory
 from demure.policy import Outcome
 from demure.policy_file import find_policy
@@ -103,6 +106,12 @@ def counted(database) -> dict[tuple[str, float, int], tuple[int, int]]:
 def told(database, clock, version: str = "v1", **more) -> list[Stratum]:
     found = database.read(lambda c: checks.strata(c, clock() - 30 * DAY_MS, **more))
     return found.get(("tiny", version), [])
+
+
+def labels(database, model: str = "tiny", days: Collection[Day] | None = None) -> list[LabelledRow]:
+    """Without `days`, of all."""
+    here = database.read(lambda c: checks.strata_by_day(c, model)).keys() if days is None else days
+    return database.read(lambda c: list(checks.labelled_rows(c, model, here)))
 
 
 def recorded(desk: Desk, screening: Screening, wish: Wish = SENT):
@@ -303,7 +312,7 @@ def test_an_image_that_was_counted_as_another_decision_is_drawn_no_more(desk_of,
     item = send(desk, judged("b", "unknown", policy_version="v2"))[1]
     assert [row_of(database, item)[name] for name in ("chance", "tally")] == [None, None]
     assert judge_all(desk) == 1
-    assert database.read(lambda c: list(checks.labelled_rows(c, "tiny", 0.01))) == []
+    assert labels(database) == []
     assert [s.judged for s in told(database, clock)] == [0, 0]
     assert told(database, clock, "v2") == []
 
@@ -596,11 +605,11 @@ def test_labels_are_all_that_chance_put_before_people(desk_of, database, clock):
         if verdict:
             desk.reviews.settle(review.id, ANNA, verdict, 1)
     rest = (1.0, {"porn": 0.0625}, {"open_nsfw": 0.125}, None, None)
-    assert database.read(lambda c: list(checks.labelled_rows(c, "tiny", 0.01))) == [
+    assert labels(database) == [
         LabelledRow(sha("check"), Verdict.ADULT, Outcome.SAFE, *rest),
         LabelledRow(sha("unknown"), Verdict.SAFE, Outcome.UNKNOWN, *rest),
     ]
-    assert database.read(lambda c: list(checks.labelled_rows(c, "another", 0.01))) == []
+    assert labels(database, "another") == []
 
 
 def test_labels_of_days_on_which_a_checked_decision_was_not_checked_are_left_out(desk_of, database, clock):
@@ -610,14 +619,15 @@ def test_labels_of_days_on_which_a_checked_decision_was_not_checked_are_left_out
             review = send(desk, judged(f"{day} {decision}", decision))[1]
             if review is not None:
                 desk.reviews.settle(review.id, ANNA, Verdict.SAFE, 1)
-        if day == 0:
-            assert database.read(lambda c: list(checks.labelled_rows(c, "tiny", 0.01))) == []
-            assert database.read(lambda c: checks.best_chance(c, "tiny")) is None
         clock.pass_s(86_400)
-    found = database.read(lambda c: list(checks.labelled_rows(c, "tiny", 0.01)))
+        if day == 0:
+            with pytest.raises(InvalidLabels, match="set DEMURE_SPOT_CHECKS for both decisions"):
+                read_verdicts(database, "tiny", {"open_nsfw"})
+    sample = fair_sample(database.read(lambda c: checks.strata_by_day(c, "tiny")), "tiny", clock() // DAY_MS)
+    found = labels(database, days=sample.days)
     assert [row.sha256 for row in found if row.decision is Outcome.UNKNOWN] == [sha("1 unknown")]
     assert len(found) == 2
-    assert database.read(lambda c: checks.best_chance(c, "tiny")) == 1.0
+    assert sample.least == 1.0
 
 
 def test_a_decision_that_cannot_be_kept_is_not_chosen_either(desk, database):

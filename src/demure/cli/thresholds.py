@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from demure.cli.parts import read_settings
+from demure.cli.parts import check_output, read_settings, warn
 
 if TYPE_CHECKING:
     from demure.calibrate import Target
     from demure.classifier import Classifier
     from demure.evaluation.evaluate import Evaluation
     from demure.evaluation.labelled import LabelledSet
+    from demure.policy import Policy
     from demure.sandbox import Sandbox
     from demure.score_cache import ScoreCache
     from demure.settings import Settings
@@ -57,27 +58,19 @@ def evaluate(
 
     Each image is scored once, and the scores are kept: a run that was broken off goes on where it was.
     """
-    from demure.errors import InvalidSetting
-    from demure.evaluation.evaluate import as_dict
     from demure.evaluation.evaluate import evaluate as measure
 
-    if pictures and html is None:
-        raise InvalidSetting("--pictures: expected --html FILE as well, to put them into")
+    _check_question(reviews=reviews, grouped=group is not None, paged=html is not None, pictures=pictures)
     tools = _Tools(read_settings(), policy, model)
+    if html is not None:
+        check_output(html, [path for path in (labelled, *map(Path, policy or ())) if path is not None])
     found = tools.read(labelled, group, reviews=reviews, cached=not no_cache)
     evaluation = measure(found, tools.policies, base_rate=base_rate)
-    if html is not None:
-        _write_page(tools, evaluation, html, labelled, pictures=pictures)
-    if as_json:
-        import json
-
-        print(json.dumps(as_dict(evaluation)))
-    else:
-        from rich.console import Console
-
-        from demure.evaluation.report import print_evaluation
-
-        print_evaluation(evaluation, Console())
+    try:
+        if html is not None:
+            _write_page(tools, evaluation, html, labelled, pictures=pictures)
+    finally:  # whatever became of the page
+        _print(evaluation, as_json=as_json)
 
 
 def calibrate(
@@ -110,10 +103,12 @@ def calibrate(
     target = Target(max_missed, max_false_alarm, confidence)
     _check(target, output)
     check_new(output, replace=replace)
+    check_output(output, [labelled] if labelled else [])
     settings = read_settings()
     tools = _Tools(settings, [policy or settings.policy], [model] if model else None)
-    found = tools.read(labelled, None, reviews=reviews, cached=not no_cache)
     (shape,), (judge,) = tools.policies, tools.models
+    _check_shape(shape, target)
+    found = tools.read(labelled, None, reviews=reviews, cached=not no_cache)
     calibration = choose(found, judge, shape, target, base_rate=base_rate, name=output.stem)
     replace_file(output, policy_text(calibration.policy))
     usage = {} if judge == settings.model else {"DEMURE_MODEL": judge}
@@ -134,8 +129,9 @@ class _Tools:
         self.witnesses = self.classifiers.registry.witnesses
         known = known_policies(self.witnesses, settings.policies_dir, settings.policy)
         wanted = [known.get(n) or find_policy(n, self.witnesses) for n in policies] if policies else known.values()
-        self.policies = [*{policy.name: policy for policy in wanted}.values()]  # a file is known under its path as well
-        self.models = [self.classifiers[name].spec.name for name in models or [settings.model]]
+        # A file is known under its path as well; and two files may have one name.
+        self.policies = [*{(policy.name, policy.version): policy for policy in wanted}.values()]
+        self.models = [*dict.fromkeys(self.classifiers[name].spec.name for name in models or [settings.model])]
 
     def read(self, labelled: Path | None, group: str | None, *, reviews: bool, cached: bool) -> LabelledSet:
         """The labelled images with their scores. Raises InvalidLabels, SourceNotFound, and what the store raises."""
@@ -147,9 +143,11 @@ class _Tools:
         if (labelled is None) != reviews:
             raise InvalidLabels("expected LABELLED, a folder or a list, or --reviews in its place")
         if labelled is None:
+            self._check_one_model("the review")
             return self._read_reviews()
         labels = read_labels(labelled, group=group, model=self.models[0], witnesses=self.witnesses)
-        if isinstance(labels, LabelledSet):  # the list has scores
+        if isinstance(labels, LabelledSet):
+            self._check_one_model(str(labelled))
             return labels
         with self._sandbox() as sandbox, self._cache(cached=cached) as cache, _progress() as on_progress:
             return score_labels(
@@ -160,6 +158,15 @@ class _Tools:
                 cache=cache,
                 fetch=self.settings.fetch_limits,
                 on_progress=on_progress,
+            )
+
+    def _check_one_model(self, source: str) -> None:
+        from demure.errors import InvalidLabels
+
+        if len(self.models) > 1:
+            raise InvalidLabels(
+                f"{source}: has scores already, which are those of one model, and no others are made: expected one --model, "
+                f"found {', '.join(self.models)}"
             )
 
     def previews(self, evaluation: Evaluation, folder: Path) -> dict[str, bytes]:
@@ -225,12 +232,59 @@ def _progress() -> Iterator[Callable[[int, int | None], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
+def _print(evaluation: Evaluation, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        from demure.evaluation.evaluate import as_dict
+
+        print(json.dumps(as_dict(evaluation)))
+    else:
+        from rich.console import Console
+
+        from demure.evaluation.report import print_evaluation
+
+        print_evaluation(evaluation, Console())
+
+
 def _write_page(tools: _Tools, evaluation: Evaluation, page: Path, labelled: Path | None, *, pictures: bool) -> None:
     from demure.evaluation.report_page import write_page
 
-    folder = None if labelled is None else labelled if labelled.is_dir() else labelled.parent
-    shown = tools.previews(evaluation, folder) if pictures and folder is not None else None
+    shown = None
+    if pictures and labelled is not None:
+        # The names of files in a folder begin with it; those in a list begin where the list is.
+        shown = tools.previews(evaluation, Path() if labelled.is_dir() else labelled.parent)
     write_page(evaluation, page, source=str(labelled or "the review"), pictures=shown)
+    if shown is not None:
+        lacking = {mistake.id for result in evaluation.policies for mistake in result.mistakes} - shown.keys()
+        if lacking:
+            told = f"{len(lacking):,} of {len(lacking) + len(shown):,} mistakes are shown without their picture"
+            warn(f"{told}: no file of that name can be read as an image, such as {min(lacking)}")
+
+
+def _check_question(*, reviews: bool, grouped: bool, paged: bool, pictures: bool) -> None:
+    """Options that would be for nothing."""
+    from demure.errors import InvalidSetting
+
+    if reviews and grouped:
+        raise InvalidSetting("--group: verdicts have no columns; take it out, or give a list in place of --reviews")
+    if reviews and pictures:
+        raise InvalidSetting("--pictures: no images are kept of the review; take it out")
+    if pictures and not paged:
+        raise InvalidSetting("--pictures: expected --html FILE as well, to put them into")
+
+
+def _check_shape(shape: Policy, target: Target) -> None:
+    """A section whose limits are to be chosen must have some: one that was calibrated may have none left."""
+    from demure.errors import InvalidPolicy
+
+    sections = {"safe": (target.max_missed, shape.safe), "adult": (target.max_false_alarm, shape.adult)}
+    for section, (share, bounds) in sections.items():
+        if share is not None and not bounds:
+            raise InvalidPolicy(
+                f"{shape.name}: {section}: there are no bounds here whose limits could be chosen; name a policy that has "
+                "some, as --policy balanced"
+            )
 
 
 def _check(target: Target, output: Path) -> None:

@@ -16,7 +16,7 @@ from demure.errors import InvalidLabels
 from demure.evaluation.binomial import CONFIDENCE, Rate, rate
 from demure.evaluation.curves import Curve, Interval, Recall, curve
 from demure.evaluation.labelled import Gathering, LabelledSet
-from demure.evaluation.remarks import remarks
+from demure.evaluation.remarks import remarks, titles
 from demure.policy import Outcome, Policy
 from demure.reviews import Verdict
 
@@ -74,6 +74,7 @@ class AtBaseRate:
 @dataclass(frozen=True)
 class PolicyResult:
     policy: str
+    called: str  # in tables: its name, with the version where another has the same name
     version: str
     model: str
     table: Mapping[Outcome, Mapping[Verdict, int]]  # images, by decision and by label
@@ -116,6 +117,7 @@ def evaluate(
     models = labelled.models if models is None else models
     if absent := sorted({*models} - {*labelled.models}):
         raise InvalidLabels(f"there are no scores of {', '.join(absent)} for the five categories")
+    called = titles(policies)
     judged = [(model, policy) for model in models for policy in policies if not labelled.lacking(model, policy)]
     adult = int(np.sum(labelled.is_adult))
     return Evaluation(
@@ -123,7 +125,10 @@ def evaluate(
         safe=len(labelled) - adult,
         confidence=confidence,
         curves=_curves(labelled, models, judged, confidence),
-        policies=tuple(_result(labelled, *pair, base_rate, most_mistakes, confidence) for pair in judged),
+        policies=tuple(
+            _result(labelled, model, policy, called[policy.name, policy.version], base_rate, most_mistakes, confidence)
+            for model, policy in judged
+        ),
         gathering=labelled.gathering,
         remarks=tuple(remarks(labelled, models, policies, base_rate, confidence)),
     )
@@ -172,6 +177,7 @@ def _result(
     labelled: LabelledSet,
     model: str,
     policy: Policy,
+    called: str,
     base_rate: float | None,
     most_mistakes: int,
     confidence: float,
@@ -181,6 +187,7 @@ def _result(
     wrong = np.flatnonzero(decisions == np.where(labelled.is_adult, Outcome.SAFE.gravity, Outcome.ADULT.gravity))
     return PolicyResult(
         policy=policy.name,
+        called=called,
         version=policy.version,
         model=model,
         table={o: {v: int(table[o.gravity, int(v is Verdict.ADULT)]) for v in Verdict} for o in Outcome},

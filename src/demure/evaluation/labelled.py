@@ -29,6 +29,9 @@ class Gathering:
     near_copies: int | None = None  # images that look like one before them; None where that is not known
     failures: Mapping[str, int] = field(default_factory=dict)  # images that could not be judged, by the error's code
     thinned: int = 0  # labels left out so that every decision has the same chance to be among those that are used
+    unjudged: int = 0  # images that people were to judge on the days that are used, and that have no verdict
+    unfinished: int = 0  # labels left out, for on their day too few were judged
+    scores_of: str | None = None  # the model that a list's scores are taken to be of, where the list does not say
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -170,11 +170,13 @@ class _List(Listing):
         collected: Collected | None = None
         names: list[str] = []
         failures: list[str] = []
+        is_told = True  # whose the scores are, in every line
         for row in rows:
             is_adult, code = self._is_adult(row), self._failure(row)
             if code is not None:
                 failures.append(code)
                 continue
+            is_told &= bool(self.text(row, "model"))
             if collected is None:
                 columns = columns_of([self._model] if self._has_categories(row) else [], self._known(row))
                 names = [name for _, name in columns]
@@ -183,10 +185,12 @@ class _List(Listing):
             values = [self._score(row, name) for name in names]
             self._add(collected, row, values, is_adult=is_adult)
         if collected is None:
-            raise InvalidLabels(f"{self.path}: no image has scores; of each an error is told ({failures[0]}, …)")
+            raise InvalidLabels(f"{self.path}: no image can be used; why is told of each ({failures[0]}, …)")
         for code in failures:
             collected.fail(code)
-        return collected.labelled_set()
+        found = collected.labelled_set()
+        scores_of = None if is_told or not found.models else self._model
+        return replace(found, gathering=replace(found.gathering, scores_of=scores_of))
 
     def _check_model(self, row: Row) -> None:
         """A line that says whose the scores are must say what was asked for; one that does not is believed."""
@@ -200,7 +204,7 @@ class _List(Listing):
         collected.add(
             values,
             is_adult=is_adult,
-            is_small=_is_small(row),
+            is_small=self._is_small(row),
             id=name or f"line {self.line}",
             sha256=sha256,
             key=sha256 or name or None,
@@ -238,18 +242,41 @@ class _List(Listing):
         return found
 
     def _failure(self, row: Row) -> str | None:
-        """The error's code, of a line that says that the image could not be judged."""
-        match row.get("error"):
-            case {"code": str(code)} if not row.get("scores") and not row.get("witnesses"):
+        """Why a line cannot be used: the error's code where the image could not be judged, or what else is not known of it."""
+        if not self._has_scores(row):
+            match row.get("error"):
+                case {"code": str(code)}:
+                    return code
+            if code := self.text(row, "error_code"):
                 return code
+            if self.text(row, "remembered").lower() == "true":
+                return "remembered"  # a person's verdict answered: no model was asked
+        elif (self._media(row, "sampled") or 1) > 1 and not self._is_small(row):
+            # The scores are those of the gravest picture by the policy of then: by another bound another may be.
+            return "several_pictures"
         return None
+
+    def _has_scores(self, row: Row) -> bool:
+        return any(row.get(name) not in (None, "") for name in (*Category, *self._witnesses))
+
+    def _is_small(self, row: Row) -> bool:
+        """Where nothing is told, it is not."""
+        return min(self._media(row, name) or MIN_SIDE for name in ("width", "height")) < MIN_SIDE
+
+    def _media(self, row: Row, name: str) -> int | None:
+        """What an answer tells of the file: of CSV in a column of its own, else in `media`. None where it is not told."""
+        media = row.get("media")
+        value = row.get(name) if self.is_csv else media.get(name) if isinstance(media, dict) else None
+        if value in (None, ""):
+            return None
+        number = _number(value)
+        if number is None or number < 0 or not number.is_integer():  # which no NaN is
+            raise self.error(f"{name}: expected a whole number, found {shown(value)}")
+        return int(number)
 
     def _score(self, row: Row, name: str) -> float:
         value = row.get(name)
-        try:
-            number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
-        except (ValueError, OverflowError):
-            number = None
+        number = _number(value)
         if number is None or not 0 <= number <= 1:  # which no NaN is
             missing = "" if name in row else "; every line needs the scores that the first has"
             raise self.error(f"{name}: expected a number from 0 to 1, found {shown(value)}{missing}")
@@ -262,9 +289,8 @@ class _List(Listing):
         return digits or None
 
 
-def _is_small(row: Row) -> bool:
-    """By `media`, as answers have it; where nothing is told, it is not."""
-    match row.get("media"):
-        case {"width": int(width), "height": int(height)}:
-            return min(width, height) < MIN_SIDE
-    return False
+def _number(value: object) -> float | None:
+    try:
+        return float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    except (ValueError, OverflowError):
+        return None

@@ -11,11 +11,15 @@ hypergeometrischen mit der Binomial-Verteilung", Metrika 10 (1966), 145-158.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from demure.evaluation.binomial import CONFIDENCE, lower, upper
 from demure.policy import Outcome
+
+Day = tuple[str, int]  # of the version of a policy; since 1970, UTC
+
+ENOUGH = 0.9  # of those that were chosen, judged: fewer, and who is left out may be another kind
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,23 @@ class Stratum:
     chosen: int  # of them, by that chance
     judged: int  # of those, so far
     adult: int  # of those
+
+
+@dataclass(frozen=True)
+class Count:
+    """Of what chance put before people, how much they judged."""
+
+    chosen: int
+    judged: int
+
+    @classmethod
+    def of(cls, strata: Iterable[Stratum]) -> Count:
+        pairs = [(s.chosen, s.judged) for s in strata]
+        return cls(sum(chosen for chosen, _ in pairs), sum(judged for _, judged in pairs))
+
+    @property
+    def is_short(self) -> bool:
+        return self.judged < ENOUGH * self.chosen
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def remarks(
         *_on_groups(labelled.groups),
         *_on_gathering(labelled.gathering, len(labelled)),
         *_on_scores(labelled, models, policies),
+        *_on_promises(models, policies),
     ]
     if base_rate is None and adult and safe:
         made.append(
@@ -38,6 +39,13 @@ def remarks(
             "people, are those of this mix."
         )
     return made
+
+
+def titles(policies: Sequence[Policy]) -> dict[tuple[str, str], str]:
+    """By name and version, what each is called beside the others: its name, with the version where another has that name."""
+    kinds = {(policy.name, policy.version) for policy in policies}
+    names = Counter(name for name, _ in kinds)
+    return {(name, version): name if names[name] == 1 else f"{name} {version}" for name, version in kinds}
 
 
 def _on_size(images: int, kind: str, wrong: str, confidence: float) -> list[str]:
@@ -48,7 +56,7 @@ def _on_size(images: int, kind: str, wrong: str, confidence: float) -> list[str]
     if images >= takes:
         return []
     proved = at_most(upper(0, images, 1 - confidence))  # of one side: the tables' intervals are of two
-    sample = f"With {_counted(images, f'{kind} image')} and none {wrong}"
+    sample = f"Even with none {wrong} of {_counted(images, f'{kind} image')}"
     doubt = f"the share of {wrong} ones may still be as large as {proved}"
     return [f"{sample}, {doubt}; to prove {at_most(_SMALL_SHARE)} takes {takes:,}."]
 
@@ -75,6 +83,13 @@ def _on_gathering(gathering: Gathering, images: int) -> list[str]:
     if gathering.thinned:
         labels = _counted(gathering.thinned, "label")
         made.append(f"{labels} left out, so that every decision has the same chance to be among the rest.")
+    if gathering.unjudged:
+        made.append(
+            f"{_counted(gathering.unjudged, 'image')} that people were to judge on these days they did not: if those are of "
+            "another kind, these figures are off."
+        )
+    if gathering.unfinished:
+        made.append(f"{_counted(gathering.unfinished, 'label')} left out: on their day too much was not judged.")
     return made
 
 
@@ -89,12 +104,21 @@ def _on_near_copies(copies: int | None, images: int) -> list[str]:
 def _on_scores(labelled: LabelledSet, models: Sequence[str], policies: Sequence[Policy]) -> list[str]:
     if not models:
         return ["There are no scores of a five-class model: no policy can be measured."]
+    called = titles(policies)
     return [
-        f"{policy.name} is not measured with {model}: there are no scores of {_listed(missing)}."
+        f"{called[policy.name, policy.version]} is not measured with {model}: there are no scores of {_listed(missing)}."
         for model in models
         for policy in policies
         if (missing := labelled.lacking(model, policy))
     ]
+
+
+def _on_promises(models: Sequence[str], policies: Sequence[Policy]) -> list[str]:
+    called = titles(policies)
+    promised = [
+        (called[policy.name, policy.version], policy.promise) for policy in policies if policy.promise is not None
+    ]
+    return [f"{why}." for model in models for name, promise in promised if (why := promise.void_with(name, model))]
 
 
 def _listed(names: Sequence[str]) -> str:

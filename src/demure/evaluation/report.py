@@ -95,6 +95,14 @@ def gathering_texts(gathering: Gathering) -> list[str]:
         texts.append(
             f"{images(gathering.thinned, 'label')} left out, so that every decision has the same chance to be used"
         )
+    if gathering.unjudged:
+        texts.append(
+            f"{images(gathering.unjudged)} that people were to judge they did not: if of another kind, these figures are off"
+        )
+    if gathering.unfinished:
+        texts.append(f"{images(gathering.unfinished, 'label')} left out: on their day too much was not judged")
+    if gathering.scores_of:
+        texts.append(f"scores taken for those of {printable(gathering.scores_of)}")
     return [*texts, near_copies_text(gathering)]
 
 
@@ -210,11 +218,11 @@ def _groups(result: PolicyResult, between: str) -> Group:
         table.add_column(head, no_wrap=True)
     for name, rates in result.groups.items():
         table.add_row(_name(name), f"{rates.adult:,}", f"{rates.safe:,}", *_rates(rates, between))
-    return _titled(f"Groups: {printable(result.policy)}, {printable(result.model)}", table)
+    return _titled(f"Groups: {printable(result.called)}, {printable(result.model)}", table)
 
 
 def _mistakes(result: PolicyResult) -> Group:
-    title = f"Mistakes: {printable(result.policy)}, {printable(result.model)}"
+    title = f"Mistakes: {printable(result.called)}, {printable(result.model)}"
     if not result.mistakes:
         return _titled(title, Text("none" if not result.mistakes_in_all else "not listed", "dim"))
     shown = result.mistakes[:_MOST_MISTAKES]
@@ -255,7 +263,7 @@ def _estimate(estimate: Estimate | None, between: str, form: Callable[[float], s
 
 
 def _policy(result: PolicyResult, between: str) -> Text:
-    return Text.assemble((printable(result.policy), "cyan"), between, (printable(result.model), "dim"))
+    return Text.assemble((printable(result.called), "cyan"), between, (printable(result.model), "dim"))
 
 
 def _name(name: str) -> Text:
@@ -298,6 +306,9 @@ def _read_records(evaluation: Evaluation) -> Iterator[tuple[object, ...]]:
     yield "read", "contradictions", len(gathering.contradictions)
     yield "read", "near_copies", gathering.near_copies
     yield "read", "thinned", gathering.thinned
+    yield "read", "unjudged", gathering.unjudged
+    yield "read", "unfinished", gathering.unfinished
+    yield "read", "scores_of", gathering.scores_of
     for code, count in sorted(gathering.failures.items()):
         yield "read", code, count
     yield "read", "confidence", evaluation.confidence
@@ -312,7 +323,7 @@ def _curve_records(curve: Curve) -> Iterator[tuple[object, ...]]:
 
 
 def _policy_records(result: PolicyResult) -> Iterator[tuple[object, ...]]:
-    who = result.policy, result.model
+    who = result.called, result.model
     for measure, *rest in _rate_records(result.rates):
         yield "policy", *who, measure, *rest
     if rates := result.at_base_rate:

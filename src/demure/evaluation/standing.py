@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from demure.evaluation.drift import BINS, Drift, drift
-from demure.evaluation.live import Estimate, LiveRates, Stratum, live_rates
+from demure.evaluation.live import Count, Estimate, LiveRates, Stratum, live_rates
 from demure.policy import Outcome, Policy
 from demure.promise import Promise
 from demure.settings import Settings
@@ -19,7 +19,6 @@ from demure.store.checks import Decider, InUse, first_waiting_day_ms, policies_i
 from demure.store.schema import DAY_MS
 
 DAYS = 30
-ENOUGH = 0.9  # of those that were chosen, judged after a day: fewer, and who is left out may be another kind
 _MOST_POLICIES = 5  # told of: those that decided most
 _NONE = (0,) * BINS
 
@@ -42,16 +41,6 @@ class Kept:
         """The best guess is above it; chance may explain that."""
         value = self.live.value
         return self.promised is not None and value is not None and value > self.promised and not self.is_broken
-
-
-@dataclass(frozen=True)
-class Count:
-    chosen: int
-    judged: int
-
-    @property
-    def is_short(self) -> bool:
-        return self.judged < ENOUGH * self.chosen
 
 
 @dataclass(frozen=True)
@@ -141,9 +130,9 @@ def _standing(
         rates=rates,
         missed=Kept("missed", rates.missed, promise.max_missed if promise else None),
         false_alarm=Kept("false_alarm", rates.false_alarm, promise.max_false_alarm if promise else None),
-        checks=_count([s for s in found if s.decision is not Outcome.UNKNOWN]),
-        left=_count([s for s in found if s.decision is Outcome.UNKNOWN]),
-        due=_count(due),
+        checks=Count.of(s for s in found if s.decision is not Outcome.UNKNOWN),
+        left=Count.of(s for s in found if s.decision is Outcome.UNKNOWN),
+        due=Count.of(due),
         promise=promise,
         drift=drift(bins, promise.adult_scores, promise.safe_scores) if promise else None,
     )
@@ -155,7 +144,3 @@ def _promise(used: InUse, policies: Mapping[str, Policy]) -> Promise | None:
     if promise is None or (promise.version, promise.model) != (used.policy_version, used.model):
         return None
     return promise
-
-
-def _count(found: Sequence[Stratum]) -> Count:
-    return Count(sum(s.chosen for s in found), sum(s.judged for s in found))

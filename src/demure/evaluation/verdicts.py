@@ -2,22 +2,27 @@
 
 All that was unknown is judged, and of what was decided a share, drawn by lot. So that every image had the same chance to be in
 the set, labels of those with a larger one are left out, by lot again. What remains is a plain random sample of the images that
-came, and what holds for such samples holds for it.
+came, and what holds for such samples holds for it; but for those few that nobody judged (fair.py).
+
+Of an image that was looked at again the last verdict is the label. Who is looked at again hangs on what was said, but who is in
+the set does not: that was drawn before. So no image is in it more or less often for it; a label is put right, no more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from demure.checks import is_kept
-from demure.errors import InvalidLabels
+from demure.evaluation.fair import fair_sample
 from demure.evaluation.gathering import Collected, Column, columns_of
 from demure.evaluation.labelled import LabelledSet
 from demure.pipeline import MIN_SIDE
 from demure.reviews import Verdict
 from demure.store import checks
 from demure.store.checks import LabelledRow
+from demure.store.schema import DAY_MS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -26,23 +31,20 @@ if TYPE_CHECKING:
 
 
 def read_verdicts(database: Database, model: str, witnesses: Collection[str]) -> LabelledSet:
-    """Images that were judged by this model, with these witnesses, and by a person; each as it first came.
+    """Images that were judged by this model, with these witnesses, and by a person, who may have looked again; each as it first
+    came.
 
-    Raises InvalidLabels where no decision had a chance to come before people: verdicts on what was unknown say nothing
-    of the rest. And what the database raises.
+    Raises InvalidLabels where there is no fair sample (fair_sample). And what the database raises.
     """
     seed = database.write(checks.seed)
+    today = database.now_ms() // DAY_MS
 
     def read(connection: Connection) -> LabelledSet:
-        least = checks.best_chance(connection, model)
-        if least is None:
-            raise InvalidLabels(
-                f"nobody was asked about what {model} had decided itself, and verdicts on what was unknown say nothing of that: "
-                "set DEMURE_SPOT_CHECKS for both decisions, and let people judge for a while"
-            )
-        return _thinned(
-            checks.labelled_rows(connection, model, least), columns_of([model], sorted(witnesses)), seed, least
-        )
+        sample = fair_sample(checks.strata_by_day(connection, model), model, today)
+        rows = checks.labelled_rows(connection, model, sample.days)
+        found = _thinned(rows, columns_of([model], sorted(witnesses)), seed, sample.least)
+        gathering = replace(found.gathering, unjudged=sample.unjudged, unfinished=sample.unfinished)
+        return replace(found, gathering=gathering)
 
     return database.read(read)
 

@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    ScalarSelect,
+    Select,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from demure.checks import SEED_BYTES, Draw, SpotChecks, is_chosen
 from demure.evaluation.drift import BINS, bin_of
-from demure.evaluation.live import Stratum
+from demure.evaluation.live import Day, Stratum
 from demure.policy import Outcome
 from demure.reviews import Judgement, Kind, State, Verdict
 from demure.store.database import insert_into, insert_new
@@ -139,10 +152,11 @@ def strata(
 ) -> dict[Decider, list[Stratum]]:
     """What was decided on the days from that of `since_ms` on, and before that of `before_ms`.
 
-    Who was chosen and has no verdict (it waits, is escalated, expired, was lost or forgotten) counts as chosen and not as
-    judged. `to_all` tells only of those chosen ones that people were done with, by a verdict or by letting it expire. The
-    others may come before somebody yet, and where the day is told of already, the stratum that lacks a verdict would tell
-    what such an item is; so they are left out as if they had not come. They are few: rates move by no more than their share.
+    What people said of an image is what they said last, also where somebody asked for that second look. Who was chosen and has
+    no verdict (it waits, is escalated, expired, was lost or forgotten) counts as chosen and not as judged. `to_all` tells only
+    of those chosen ones that people were done with, by a verdict or by letting it expire. The others may come before somebody
+    yet, and where the day is told of already, the stratum that lacks a verdict would tell what such an item is; so they are
+    left out as if they had not come. They are few: rates move by no more than their share.
     Of a decision that is checked, days on which it was not are left out, for all decisions: nothing was learned of them.
     """
     cells = _cells(connection, _window(since_ms, before_ms))
@@ -192,57 +206,33 @@ def first_waiting_day_ms(connection: Connection, now_ms: int) -> int:
     return DAY_MS * (today if first is None else min(first, today))
 
 
-def labelled_rows(connection: Connection, model: str, least: float) -> Iterator[LabelledRow]:
-    """What people said of what chance put before them, in the order in which it came.
+def strata_by_day(connection: Connection, model: str) -> dict[Day, list[Stratum]]:
+    """What this model decided each day, by each version of a policy, and what people said of it; also decisions of which none
+    came, for with what chance those were checked is known too."""
+    found: defaultdict[Day, list[Stratum]] = defaultdict(list)
+    for cell, (*counts, _) in _cells(connection, tallies.c.model == model).items():
+        found[cell.by.policy_version, cell.day].append(Stratum(cell.decision, cell.chance, *counts))
+    return dict(found)
 
-    Of days on which every decision by the same policy had at least this chance, above 0: of others it is no fair sample.
-    """
-    fair = {day for day, chance in _least_by_day(_chosen(connection, model)).items() if chance >= least}
-    day = func.coalesce(tallies.c.day, reviews.c.opened_ms // DAY_MS)
+
+def labelled_rows(connection: Connection, model: str, days: Collection[Day]) -> Iterator[LabelledRow]:
+    """What people said last of what chance put before them on these days, in the order in which it came."""
+    last_words = {row.id: row.last for row in connection.execute(_looked_at_again(tallies.c.model == model))}
     columns = [reviews.c[name] for name in LabelledRow.__dataclass_fields__]
-    drawn = (reviews.c.state == State.SETTLED) & reviews.c.chance.is_not(None) & (reviews.c.model == model)
     wanted = (
-        select(reviews.c.policy_version, day, *columns)
-        .outerjoin(tallies, tallies.c.id == reviews.c.tally)
-        .where(drawn)
+        select(tallies.c.policy_version, tallies.c.day, reviews.c.id, *columns)
+        .join(tallies, tallies.c.id == reviews.c.tally)
+        .where(reviews.c.state == State.SETTLED, reviews.c.model == model)
         .order_by(reviews.c.opened_ms, reviews.c.id)
     )
-    for version, came, sha256, verdict, decision, *rest in connection.execution_options(yield_per=1000).execute(wanted):
-        if (version, came) in fair:
+    found = connection.execution_options(yield_per=1000).execute(wanted)
+    for version, day, item, sha256, first, decision, *rest in found:
+        verdict = last_words.get(item, first)
+        if (version, day) in days and verdict is not None:
             yield LabelledRow(bytes(sha256), Verdict(verdict), Outcome(decision), *rest)
 
 
-def best_chance(connection: Connection, model: str) -> float | None:
-    """The chance that leaves most labels, where each is kept by lot so that all had the same; None where no day is fair.
-
-    A day with a smaller one is left out: one on which a share was tiny would else thin all others to it.
-    """
-    chosen = _chosen(connection, model)
-    by_day = _least_by_day(chosen)
-
-    def left(least: float) -> float:
-        return sum(
-            n * least / chance
-            for (version, day, chance), n in chosen.items()
-            if chance and by_day[version, day] >= least
-        )
-
-    return max((chance for chance in by_day.values() if chance > 0), key=left, default=None)
-
-
-def _chosen(connection: Connection, model: str) -> dict[tuple[str, int, float], int]:
-    """How many were chosen, by the policy's version, the day, and the chance."""
-    cell = (tallies.c.policy_version, tallies.c.day, tallies.c.chance)
-    wanted = select(*cell, func.sum(tallies.c.chosen)).where(tallies.c.model == model).group_by(*cell)
-    return {(version, day, chance): int(n) for version, day, chance, n in connection.execute(wanted)}
-
-
-def _least_by_day(chosen: Iterable[tuple[str, int, float]]) -> dict[tuple[str, int], float]:
-    """The least chance that a decision of a policy had on a day, whether it came or not."""
-    least: dict[tuple[str, int], float] = {}
-    for version, day, chance in chosen:
-        least[version, day] = min(chance, least.get((version, day), 1.0))
-    return least
+_CELL = tuple(tallies.c[name] for name in ("model", "policy_version", "day", "decision", "chance"))
 
 
 class _Cell(NamedTuple):
@@ -254,21 +244,59 @@ class _Cell(NamedTuple):
 
 def _cells(connection: Connection, window: ColumnElement[bool]) -> Mapping[_Cell, list[int]]:
     """How many images came, were chosen, were judged, were adult; and how many of those chosen nobody is to judge any more."""
-    cell = [tallies.c[name] for name in ("model", "policy_version", "day", "decision", "chance")]
-    came = select(*cell, func.sum(tallies.c.images), func.sum(tallies.c.chosen)).where(window).group_by(*cell)
+    came = select(*_CELL, func.sum(tallies.c.images), func.sum(tallies.c.chosen)).where(window).group_by(*_CELL)
     # Without a condition on the state: SQLite would go through all settled items, of whatever day.
     adult, done = reviews.c.verdict == Verdict.ADULT, reviews.c.state.in_((State.SETTLED, State.EXPIRED))
     said = (
-        select(*cell, func.count(reviews.c.verdict), *(func.sum(case((if_, 1), else_=0)) for if_ in (adult, done)))
+        select(*_CELL, func.count(reviews.c.verdict), *(func.sum(case((if_, 1), else_=0)) for if_ in (adult, done)))
         .join(reviews, reviews.c.tally == tallies.c.id)
         .where(window)
-        .group_by(*cell)
+        .group_by(*_CELL)
     )
     found: defaultdict[_Cell, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
     for at, wanted in ((slice(0, 2), came), (slice(2, 5), said)):
-        for model, version, day, decision, chance, *counts in connection.execute(wanted):
-            found[_Cell(Decider(model, version), day, Outcome(decision), chance)][at] = map(int, counts)
+        for row in connection.execute(wanted):
+            found[_cell(row)][at] = map(int, row[len(_CELL) :])
+    for row in connection.execute(_looked_at_again(window)):
+        counts = found[_cell(row)]
+        counts[2] -= row.last is None
+        counts[3] += (row.last == Verdict.ADULT) - (row.first == Verdict.ADULT)
     return found
+
+
+def _cell(row: Row[*tuple[Any, ...]]) -> _Cell:
+    return _Cell(Decider(row.model, row.policy_version), row.day, Outcome(row.decision), row.chance)
+
+
+def _looked_at_again(window: ColumnElement[bool]) -> Select[Any]:
+    """Items that chance had put before people, of images that somebody asked to look at again: what was said first, and last.
+
+    It begins at those second looks, which nobody drew and which are few: not at each image, for a look at its others. So here
+    too nothing is asked of the first one's state; only what is settled has a verdict.
+    """
+    said = reviews.c.state.in_((State.SETTLED, State.ESCALATED))
+    again = select(reviews.c.sha256).where(reviews.c.tally.is_(None), said).distinct().subquery()
+    first = reviews.alias()
+    return (
+        select(*_CELL, first.c.id, first.c.verdict.label("first"), _last_word(first).label("last"))
+        .select_from(again)
+        .join(first, first.c.sha256 == again.c.sha256)
+        .join(tallies, tallies.c.id == first.c.tally)
+        .where(window, first.c.verdict.is_not(None))
+    )
+
+
+def _last_word(of: FromClause) -> ScalarSelect[Any]:
+    """The last verdict on the bytes of a review; none where they are escalated, which makes no label and withdraws an older."""
+    other = reviews.alias()
+    is_frozen = other.c.state == State.ESCALATED
+    return (
+        select(other.c.verdict)
+        .where(other.c.sha256 == of.c.sha256, or_(other.c.state == State.SETTLED, is_frozen))
+        .order_by(case((is_frozen, 0), else_=1), other.c.verdict_ms.desc(), other.c.opened_ms.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
 
 
 def _blind_days(cells: Iterable[_Cell]) -> set[tuple[Decider, int]]:
