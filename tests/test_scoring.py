@@ -395,13 +395,14 @@ def test_a_cache_that_is_damaged_ends_the_work_with_its_name(tmp_path: Path, cla
 
 
 KILLED = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from demure.classifier import Classifier, Classifiers
 from demure.evaluation.labels import read_labels
 from demure.models import Registry
 from demure.score_cache import ScoreCache
 from demure.scoring import score_labels
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without
 folder, models, path = map(Path, sys.argv[1:])
 known = Classifiers(Registry(models))
 with ScoreCache(path) as cache:
