@@ -21,7 +21,6 @@ from demure.reviews import Verdict
 REPETITIONS = 2000
 # world, adult, safe, missed, false alarm
 SITES = [
-    Sites(CLEAR, 1000, 1000, Target(0.01, 0.005)),
     Sites(CLEAR, 1000, 4000, Target(0.005, 0.005)),
     Sites(ONE_USELESS, 1500, 1500, Target(0.01, 0.01)),
     Sites(GRAINED, 300, 2700, Target(0.05, 0.01)),
@@ -92,7 +91,6 @@ def test_little_more_is_left_to_people_than_an_oracle_would(sites: Sites, repeti
 SCARCE = [
     Sites(CLEAR, 500, 9_500, Target(0.01, 0.005)),
     Sites(ONE_USELESS, 500, 9_500, Target(0.01, 0.005)),
-    Sites(ONE_USELESS, 5_000, 5_000, Target(0.005, 0.002)),
     Sites(GRAINED, 2_000, 8_000, Target(0.005, 0.002)),
 ]
 

@@ -162,7 +162,7 @@ class World:
         )
 
 
-def _shares_before_an_error(errors: int, images: int, points: int = 15) -> list[float]:
+def _shares_before_an_error(errors: int, images: int, points: int = 9) -> list[float]:
     """Quantiles of Beta(errors + 1, images - errors), evenly spread."""
     return [upper(errors, images, 1 - (point + 0.5) / points) for point in range(points)]
 

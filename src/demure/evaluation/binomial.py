@@ -69,12 +69,12 @@ def most_errors(of: int, share: float, error: float) -> int:
 
     That is the largest with P(Binomial(of, share) <= count) <= error; `share` and `error` in (0, 1).
     """
-    if none_of(of, share) > error:
+    if not _proves(0, of, share, error):
         return -1
     low, high = 0, of - 1
     while low < high:
         middle = (low + high + 1) // 2
-        if at_most(middle, of, share) <= error:
+        if _proves(middle, of, share, error):
             low = middle
         else:
             high = middle - 1
@@ -87,12 +87,16 @@ def fewest_images(share: float, error: float, errors: int = 0) -> int:
     `share` and `error` in (0, 1).
     """
     low, high = errors, errors + 1  # so few prove nothing, so many may
-    while most_errors(high, share, error) < errors:
+    while not _proves(errors, high, share, error):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if most_errors(middle, share, error) >= errors else (middle, high)
+        low, high = (low, middle) if _proves(errors, middle, share, error) else (middle, high)
     return high
+
+
+def _proves(errors: int, of: int, share: float, error: float) -> bool:
+    return (at_most(errors, of, share) if errors else none_of(of, share)) <= error
 
 
 def _crossing(falling: Callable[[float], float]) -> float:
