@@ -37,22 +37,21 @@ def target(data: bytes) -> None:
     recipe = FAST if zlib.crc32(data) & 1 else EXACT
     try:
         decoding = decode(data, LIMITS, at_least=recipe.at_least)
-        frames = list(decoding.frames)
+        frames = [checked(frame, decoding.type, recipe.at_least) for frame in decoding.frames]
     except (ImageError, SourceError) as error:
         error.message.encode()
         return
     check(isinstance(decoding.type, Format) and 1 <= decoding.frames_in_file <= LIMITS.max_frames, decoding)
     indices = [frame.index for frame in frames]
     check(indices == sorted({*indices}) and indices[0] == 0 and indices[-1] < decoding.frames_in_file, indices)
-    check(len(indices) == min(decoding.frames_in_file, LIMITS.max_sampled_frames), indices)
+    check(len(indices) <= min(decoding.frames_in_file, LIMITS.max_sampled_frames), indices)
     check(sum(frame.width * frame.height for frame in frames) <= LIMITS.max_total_pixels)
-    for frame in frames:
-        check_frame(frame, decoding.type, recipe.at_least)
     if zlib.crc32(data) % 8 < 2:  # it costs as much as all of the above
         check_same(data, recipe)
 
 
-def check_frame(frame: Frame, kind: Format, at_least: tuple[int, int] | None) -> None:
+def checked(frame: Frame, kind: Format, at_least: tuple[int, int] | None) -> Frame:
+    """Before the next is asked for: how many pictures this one made says how many there may be."""
     check(0 < frame.width * frame.height <= LIMITS.max_pixels, frame)
     whole = (frame.width, frame.height)
     count = 0
@@ -66,6 +65,7 @@ def check_frame(frame: Frame, kind: Format, at_least: tuple[int, int] | None) ->
         else:
             check(picture.size == whole, picture, frame)
     check(1 <= count <= MOST_PICTURES, frame)
+    return frame
 
 
 def check_same(data: bytes, recipe: Recipe) -> None:
