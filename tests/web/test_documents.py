@@ -79,6 +79,19 @@ def test_the_openapi_document_names_every_error_of_a_route(service):
     assert {*bodies} == {"application/json", "multipart/form-data", "image/*", "application/octet-stream"}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "codes"),
+    [
+        ("post", "/v1/reviews", ("url_not_allowed", "not_an_image", "upstream_timeout", "unsupported_media_type")),
+        ("get", "/v1/reviews/{id}", ("invalid_request", "not_found")),
+    ],
+)
+def test_the_openapi_document_names_what_may_be_wrong_with_a_review(service, method, path, codes):
+    answers = service.get("/openapi.json").json()["paths"][path][method]["responses"]
+    described = " ".join(answer["description"] for answer in answers.values())
+    assert [code for code in codes if f"`{code}`" not in described] == []
+
+
 def moderate_bodies(service) -> dict:
     document = service.get("/openapi.json").json()
     return document["paths"]["/v1/moderate"]["post"]["requestBody"]["content"]

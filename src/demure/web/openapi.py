@@ -47,11 +47,11 @@ _IMAGE = {
     "upstream_bad_redirect",
     "upstream_timeout",
 }
-_GROUPS = {"any": _ANY, "moderate": _ANY | _BODY, "image": _ANY | _IMAGE}
+_GROUPS = {"any": _ANY, "moderate": _ANY | _BODY, "image": _ANY | _IMAGE, "dispute": _ANY | _BODY | _IMAGE}
 
 
 def problems(group: str, *more: str) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route: one entry a status, naming its codes. `group` is any, moderate or image."""
+    """The `responses` of a route: one entry a status, naming its codes. `group` is any, moderate, image or dispute."""
     by_status: dict[int, list[str]] = {}
     for code in sorted({*_GROUPS[group], *more}):
         by_status.setdefault(STATUS[code], []).append(code)

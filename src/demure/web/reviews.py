@@ -57,7 +57,7 @@ async def list_reviews(
     "/v1/reviews",
     response_model=Item,
     status_code=201,
-    responses=problems("moderate", "conflict", "storage_full"),
+    responses=problems("dispute", "conflict", "storage_full"),
     openapi_extra=json_body(Dispute),
 )
 async def dispute(request: Request) -> dict[str, Any]:
@@ -84,7 +84,7 @@ async def claim_next(request: Request, body: ClaimNextRequest) -> NextReview:
     return NextReview(review=None if review is None else await _details(desk, review))
 
 
-@router.get("/v1/reviews/{id}", responses=problems("any", "not_found", "storage_unavailable"))
+@router.get("/v1/reviews/{id}", responses=problems("any", "invalid_request", "not_found", "storage_unavailable"))
 async def get_review(request: Request, id: ReviewId) -> ReviewDetails:
     """One item, with those who sent it."""
     desk, actor = desk_of(request), actor_of(request)
